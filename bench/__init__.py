@@ -1,0 +1,1 @@
+"""Contracts, corpora, features, folds, training, trials, meters, metrics, statistics and the store."""

@@ -1,0 +1,1 @@
+"""Readers of emotional speech corpora, one file each."""

@@ -1,0 +1,65 @@
+"""Every error that a user's input can cause; the command line prints them in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class SerlabError(Exception):
+    """A mistake that the user can mend; its text says where it is and what was expected."""
+
+
+class UnknownName(SerlabError):
+    """A name that nothing has, with the nearest one that something has.
+
+    Example:
+        >>> print(UnknownName("pooling", "atention", ["attention", "max"]))
+        "atention" is no pooling; did you mean "attention"? Known: attention, max
+    """
+
+    def __init__(self, kind: str, name: object, known: Iterable[str], *, where: str = "") -> None:
+        self.kind, self.name, self.known = kind, str(name), tuple(sorted(known))
+        near = difflib.get_close_matches(self.name.lower(), self.known, n=1, cutoff=0.5)
+        hint = f' did you mean "{near[0]}"?' if near else ""
+        shown = ", ".join(self.known[:30]) + (", ..." if len(self.known) > 30 else "")
+        prefix = f"{where}: " if where else ""
+        super().__init__(f'{prefix}"{self.name}" is no {kind};{hint} Known: {shown or "none"}')
+
+
+class DuplicateName(SerlabError):
+    """Two things of one kind under one name."""
+
+    def __init__(self, kind: str, name: str, first: str, second: str) -> None:
+        super().__init__(f'{kind} "{name}" is registered twice: in {first} and in {second}')
+
+
+class BadValue(SerlabError):
+    """A value that its key cannot take.
+
+    Example:
+        >>> print(BadValue("base.settings.epochs", "many", "an integer of at least 1"))
+        base.settings.epochs = 'many': expected an integer of at least 1
+    """
+
+    def __init__(self, key: str, value: object, expected: str) -> None:
+        text = repr(value)
+        text = text if len(text) <= 200 else text[:197] + "..."
+        super().__init__(f"{key} = {text}: expected {expected}")
+
+
+class BadFile(SerlabError):
+    """A file that cannot be read as what it should be."""
+
+    def __init__(self, path: str | Path, problem: str) -> None:
+        self.path, self.problem = str(path), problem
+        super().__init__(f"{path}: {problem}")
+
+
+class Leak(SerlabError):
+    """Test data would reach training or selection."""
+
+
+class NotComparable(SerlabError):
+    """Results of unlike protocols were about to be compared."""

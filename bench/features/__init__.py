@@ -1,0 +1,1 @@
+"""What is computed from an utterance before a model sees it."""

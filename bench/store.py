@@ -1,0 +1,206 @@
+"""The run folder: records and predictions, written as they come, read by reports.
+
+::
+
+    RUN/
+      resolved.json                 everything the study came to, defaults included
+      records/<host>-<pid>-<n>.jsonl  one line a fold; a file has one writer
+      predictions/<cell>.parquet    written whole before its record is
+      environments/<hash>.json      where the trainings ran
+      meters/<name>.json            latency and size of each variant
+      optuna.db                     the search's own storage
+
+A record counts only when its line is whole, and its predictions are there before it: a kill at
+any moment loses the training under way and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serlab.bench.contracts import (
+    FoldResult,
+    Measurement,
+    Predictions,
+    Status,
+    digest,
+    plain,
+)
+from serlab.bench.errors import BadFile, BadValue
+
+RECORD_SCHEMA = 1
+
+
+class Store:
+    """One run's folder.
+
+    Args:
+        path: the folder; made by `create`, expected to be there otherwise.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._line_file: Path | None = None
+
+    @classmethod
+    def create(cls, path: str | Path) -> Store:
+        """Opens a run folder, making it where it is missing.
+
+        Raises:
+            BadFile: the folder cannot be made or written to.
+        """
+        store = cls(path)
+        try:
+            for name in ("records", "predictions", "environments", "meters"):
+                (store.path / name).mkdir(parents=True, exist_ok=True)
+            probe = store.path / f".probe-{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise BadFile(path, f"cannot write the run here: {error.strerror}") from None
+        return store
+
+    @classmethod
+    def open(cls, path: str | Path) -> Store:
+        """Opens a run folder that is there.
+
+        Raises:
+            BadFile: there is no run in the folder.
+        """
+        if not (Path(path) / "resolved.json").is_file():
+            raise BadFile(path, "holds no run (resolved.json is missing)")
+        return cls(path)
+
+    # --- writing ---
+
+    def append(self, result: FoldResult) -> None:
+        """Adds a training's record, after its predictions."""
+        record = plain({**_shallow(result), "schema": RECORD_SCHEMA})
+        del record["predictions"]
+        if result.predictions is not None:
+            self._write_predictions(result)
+        if self._line_file is None:
+            name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+            self._line_file = self.path / "records" / name
+        with self._line_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _write_predictions(self, result: FoldResult) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        held = result.predictions
+        assert held is not None
+        columns: dict[str, Any] = {  # arrow takes arrays and lists alike
+            "id": held.ids,
+            "speaker": held.speakers,
+            "part": held.parts,
+            "truth": held.truth.astype(np.int16),
+        }
+        for index in range(held.scores.shape[1]):
+            columns[f"score_{index}"] = held.scores[:, index].astype(np.float32)
+        path = self.path / "predictions" / f"{result.cell}.parquet"
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+        temporary.replace(path)
+
+    def write_json(self, name: str, value: object) -> Path:
+        """Writes a file of the run in one step; ``name`` is relative to the folder."""
+        path = self.path / name
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(plain(value), indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+        return path
+
+    def keep_environment(self, facts: Mapping[str, object]) -> str:
+        """Stores an environment fingerprint once and returns its hash."""
+        name = digest(facts)[:16]
+        if not (self.path / "environments" / f"{name}.json").exists():
+            self.write_json(f"environments/{name}.json", facts)
+        return name
+
+    # --- reading ---
+
+    def read_json(self, name: str) -> Any:  # JSON values of any shape
+        """A JSON file of the run."""
+        path = self.path / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadFile(path, f"is not readable as JSON: {error}") from None
+
+    def resolved(self) -> Any:  # JSON values of any shape
+        """Everything that the study came to."""
+        return self.read_json("resolved.json")
+
+    def records(self) -> Iterator[FoldResult]:
+        """The records without their predictions; of a cell written twice, the first."""
+        seen: set[str] = set()
+        for path in sorted((self.path / "records").glob("*.jsonl")):
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(True), 1):
+                if not line.endswith("\n"):  # its writer was killed while it wrote
+                    continue
+                result = _result(line, f"{path}:{number}")
+                if result.cell not in seen:
+                    seen.add(result.cell)
+                    yield result
+
+    def done(self) -> set[str]:
+        """Cells that need no training any more."""
+        return {r.cell for r in self.records() if r.status is not Status.FAILED}
+
+    def predictions(self, cell: str) -> Predictions:
+        """The predictions of one cell.
+
+        Raises:
+            BadFile: they are missing or damaged.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.path / "predictions" / f"{cell}.parquet"
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise BadFile(path, f"is not readable as Parquet: {error}") from None
+        names = [n for n in table.column_names if n.startswith("score_")]
+        return Predictions(
+            ids=tuple(table["id"].to_pylist()),
+            speakers=tuple(table["speaker"].to_pylist()),
+            parts=tuple(table["part"].to_pylist()),
+            truth=table["truth"].to_numpy().astype(np.int64),
+            scores=np.stack([table[n].to_numpy() for n in names], axis=1),
+        )
+
+    def meters(self) -> dict[str, Any]:  # JSON values of any shape
+        """What the meter pass measured, by arm."""
+        found: Iterable[Path] = sorted((self.path / "meters").glob("*.json"))
+        records = (self.read_json(str(path.relative_to(self.path))) for path in found)
+        return {record["arm"]: record for record in records}
+
+
+def _shallow(result: FoldResult) -> dict[str, object]:
+    return {**vars(result), "predictions": None}
+
+
+def _result(line: str, where: str) -> FoldResult:
+    try:
+        record = json.loads(line)
+        if record.pop("schema") != RECORD_SCHEMA:
+            raise BadValue(f"{where}: schema", line[:40], f"{RECORD_SCHEMA}, as this serlab writes")
+        record["status"] = Status(record["status"])
+        record["curves"] = {k: tuple(v) for k, v in record["curves"].items()}
+        record["measurements"] = {k: Measurement(**v) for k, v in record["measurements"].items()}
+        return FoldResult(**record)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadFile(where, f"is no record of a training: {error}") from None

@@ -1,0 +1,1 @@
+"""Variants, their components and the systems they belong to."""

@@ -1,0 +1,1 @@
+"""Options of the slots, one slot a file."""

@@ -1,0 +1,1 @@
+"""The systems of the registry, one file each."""

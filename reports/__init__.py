@@ -1,0 +1,1 @@
+"""Frames, figures, tables and the page, all read from a finished run."""

@@ -1,0 +1,1 @@
+"""Studies: what is asked, which trials answer it, and how they run."""
