@@ -1,0 +1,24 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_corpus() -> Callable[[str], Path]:
+    """Gives the folder of a real corpus, or skips the test with the reason."""
+
+    def find(name: str) -> Path:
+        root = Path(os.environ.get("SERLAB_DATA") or ROOT.parent / "shared" / "data") / name
+        if not root.is_dir():
+            pytest.skip(f"the corpus {name} is not at hand (set SERLAB_DATA to a folder with it)")
+        return root
+
+    return find
