@@ -1,0 +1,1 @@
+"""Measures of recognition: categorical, continuous, and calibration, each with its range."""
