@@ -325,6 +325,34 @@ class Variant:
         return ", ".join(parts) or "base"
 
 
+class System(Protocol):
+    """A registered system, made from a resolved variant; see ``models.system``.
+
+    `build` gives an ``nn.Module`` (``train.Network``) where there are stages, and an estimator
+    (``trial.Estimator``) where there are none.
+    """
+
+    def inputs(self) -> Mapping[str, FeatureSpec]:
+        """The features that it wants, by the names that its network reads."""
+        ...
+
+    def segments(self) -> Segments:
+        """How utterances are cut for it."""
+        ...
+
+    def augmentation(self) -> Augmentation:
+        """What is done to its training items."""
+        ...
+
+    def build(self, sizes: Sizes) -> Any:  # nn.Module or estimator; this module knows no torch
+        """The untrained network or estimator."""
+        ...
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Its training, in order; empty for an estimator."""
+        ...
+
+
 # --- what is asked and what it came to -------------------------------------------------------
 
 

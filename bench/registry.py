@@ -44,7 +44,7 @@ class Registry:
 
     Args:
         kind: what one entry is called in messages, such as ``"corpus"``.
-        package: dotted name of the package whose modules are searched.
+        package: dotted name of the package whose modules are searched, or of one module.
     """
 
     def __init__(self, kind: str, package: str) -> None:
@@ -56,7 +56,7 @@ class Registry:
 
         def keep(thing: T) -> T:
             module, attribute = thing.__module__, thing.__qualname__  # type: ignore[attr-defined]
-            if not module.startswith(self.package + "."):
+            if not f"{module}.".startswith(self.package + "."):
                 doc = (thing.__doc__ or "").strip().split("\n")[0]
                 self.add(
                     Entry(name=name, module=module, attribute=attribute, summary=doc, facts=facts)
@@ -109,14 +109,17 @@ class Registry:
 def _scan(package: str) -> Iterator[Entry]:
     """Entries written in the modules of a package, none of which is imported."""
     spec = importlib.util.find_spec(package)
-    paths = list(spec.submodule_search_locations or []) if spec else []
-    for info in sorted(pkgutil.iter_modules(paths), key=lambda info: info.name):
-        module = importlib.util.find_spec(f"{package}.{info.name}")
+    if spec is None:
+        raise ModuleNotFoundError(package)
+    found = pkgutil.iter_modules(spec.submodule_search_locations or [])
+    names = sorted(f"{package}.{info.name}" for info in found) or [package]
+    for name in names:
+        module = importlib.util.find_spec(name)
         if module is None or not module.origin:
             continue
         text = Path(module.origin).read_text(encoding="utf-8")
         if ".register(" in text:
-            yield from _entries(ast.parse(text), f"{package}.{info.name}")
+            yield from _entries(ast.parse(text), name)
 
 
 def _entries(tree: ast.Module, module: str) -> Iterator[Entry]:

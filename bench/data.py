@@ -1,0 +1,267 @@
+"""From features to mini-batches: normalisation, segments, padding, masks and augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from serlab.bench.contracts import Augmentation, FloatArray, Segments, Utterance
+from serlab.bench.errors import BadValue
+
+Arrays = Mapping[str, Mapping[str, FloatArray]]
+"""By input, by utterance id: (frame, value)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What a network is given at once.
+
+    Padded frames are zero and masked out; an utterance may stand in a batch several times, once
+    for each of its segments.
+    """
+
+    inputs: Mapping[str, Tensor]
+    """By input: (item, frame, value), float32."""
+    masks: Mapping[str, Tensor]
+    """By input: (item, frame), true where a frame is real."""
+    targets: Tensor
+    """(item, class), rows sum to 1: one-hot unless smoothed or mixed."""
+    speakers: Tensor
+    """(item,) index of the training speaker, -1 for others."""
+    items: Tensor
+    """(item,) index of the utterance among those that were asked for."""
+    class_weights: Tensor
+    """(class,) weights of the classes in the loss."""
+    progress: float = 1.0
+    """Share of the stage that is done, for schedules such as that of gradient reversal."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+
+        def move(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {k: t.to(device, non_blocking=True) for k, t in tensors.items()}
+
+        return Batch(
+            inputs=move(self.inputs),
+            masks=move(self.masks),
+            targets=self.targets.to(device),
+            speakers=self.speakers.to(device),
+            items=self.items,
+            class_weights=self.class_weights.to(device),
+            progress=self.progress,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normaliser:
+    """Mean and standard deviation of each value of each input, by speaker where asked for.
+
+    Under "train" the statistics are those of the training utterances, whoever speaks. Under
+    "speaker" (transductive) each speaker's own utterances give theirs.
+    """
+
+    mode: str
+    statistics: Mapping[tuple[str, str], tuple[FloatArray, FloatArray]] = field(
+        default_factory=dict
+    )
+
+    @classmethod
+    def fit(
+        cls, mode: str, arrays: Arrays, train: Sequence[Utterance], everyone: Sequence[Utterance]
+    ) -> Normaliser:
+        """Statistics from the training utterances, or from each speaker's own."""
+        groups: dict[str, list[str]] = {}
+        if mode == "train":
+            groups[""] = [u.id for u in train]
+        elif mode == "speaker":
+            for u in everyone:
+                groups.setdefault(u.speaker, []).append(u.id)
+        statistics = {
+            (name, group): _moments([arrays[name][i] for i in ids])
+            for name in arrays
+            for group, ids in groups.items()
+        }
+        return cls(mode=mode, statistics=statistics)
+
+    def __call__(self, name: str, speaker: str, values: FloatArray) -> FloatArray:
+        """Normalised values, shape (frame, value)."""
+        if self.mode == "none":
+            return values
+        mean, deviation = self.statistics[name, speaker if self.mode == "speaker" else ""]
+        normal: FloatArray = (values - mean) / deviation
+        return normal
+
+
+def _moments(arrays: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation (never 0) over the frames of all arrays, in one pass each."""
+    count = sum(len(a) for a in arrays)
+    mean = sum(a.sum(axis=0, dtype=np.float64) for a in arrays) / count
+    square = sum(((a - mean) ** 2).sum(axis=0, dtype=np.float64) for a in arrays) / count
+    deviation = np.sqrt(square)
+    deviation[deviation < 1e-8] = 1.0
+    return np.float32(mean), np.float32(deviation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """The segments of some utterances, cut and batched on demand.
+
+    Args:
+        utterances: whose items these are; `Batch.items` counts in this order.
+        arrays: features of every input.
+        rates: frames per second of every input; 0 for one vector an utterance, never cut.
+        labels: the classes in order.
+        speakers: the training speakers in order.
+    """
+
+    utterances: Sequence[Utterance]
+    arrays: Arrays
+    rates: Mapping[str, float]
+    normaliser: Normaliser
+    segments: Segments
+    labels: Sequence[str]
+    speakers: Sequence[str]
+    class_weights: Tensor
+
+    def starts(self, hop_s: float) -> list[tuple[int, float]]:
+        """(utterance index, start in seconds) of every segment, at least one an utterance."""
+        length = self.segments.length_s
+        found = []
+        for index, u in enumerate(self.utterances):
+            spare = self.duration_s(u) - length if length else 0.0
+            n = 1 + max(0, int(np.floor(spare / hop_s + 1e-6)))
+            found += [(index, k * hop_s) for k in range(n)]
+        return found
+
+    def drawn(self, rng: np.random.Generator) -> list[tuple[int, float]]:
+        """One segment of each utterance, at a place drawn anew."""
+        spare = [self.duration_s(u) - self.segments.length_s for u in self.utterances]
+        return [(i, float(rng.uniform(0, s)) if s > 0 else 0.0) for i, s in enumerate(spare)]
+
+    def duration_s(self, utterance: Utterance) -> float:
+        """Length of the longest cut input in seconds; 0 where all are single vectors."""
+        lengths = [
+            len(self.arrays[name][utterance.id]) / rate for name, rate in self.rates.items() if rate
+        ]
+        return max(lengths, default=0.0)
+
+    def batch(self, chosen: Sequence[tuple[int, float]], progress: float = 1.0) -> Batch:
+        """The chosen segments, normalised, padded to the longest of them, and masked."""
+        inputs, masks = {}, {}
+        for name, rate in self.rates.items():
+            inputs[name], masks[name] = self._padded(name, rate, chosen)
+        utterances = [self.utterances[i] for i, _ in chosen]
+        classes = torch.tensor([self.labels.index(u.emotion or "") for u in utterances])
+        speakers = [self.speakers.index(u.speaker) if u.speaker in self.speakers else -1
+                    for u in utterances]  # fmt: skip
+        return Batch(
+            inputs=inputs,
+            masks=masks,
+            targets=torch.nn.functional.one_hot(classes, len(self.labels)).float(),
+            speakers=torch.tensor(speakers),
+            items=torch.tensor([i for i, _ in chosen]),
+            class_weights=self.class_weights,
+            progress=progress,
+        )
+
+    def _padded(
+        self, name: str, rate: float, chosen: Sequence[tuple[int, float]]
+    ) -> tuple[Tensor, Tensor]:
+        pieces = [self._piece(name, rate, index, start) for index, start in chosen]
+        fixed = round(self.segments.length_s * rate)
+        longest = fixed or max(len(p) for p in pieces)
+        values = np.zeros((len(pieces), longest, pieces[0].shape[1]), np.float32)
+        mask = np.zeros((len(pieces), longest), np.bool_)
+        for row, piece in enumerate(pieces):
+            values[row, : len(piece)] = piece
+            mask[row, : len(piece)] = True
+        return torch.from_numpy(values), torch.from_numpy(mask)
+
+    def _piece(self, name: str, rate: float, index: int, start: float) -> FloatArray:
+        utterance = self.utterances[index]
+        values = self.arrays[name][utterance.id]
+        length = round(self.segments.length_s * rate)
+        if length:
+            first = round(start * rate)
+            values = values[first : first + length]
+            if self.segments.short == "tile" and len(values) < length:
+                values = np.tile(values, (-(-length // len(values)), 1))[:length]
+        return self.normaliser(name, utterance.speaker, values)
+
+    def training_batches(
+        self, size: int, rng: np.random.Generator
+    ) -> tuple[int, Iterator[Sequence[tuple[int, float]]]]:
+        """How many mini-batches an epoch has, and their segments, shuffled.
+
+        A last batch of one item joins the one before, since batch normalisation needs two.
+        """
+        train_hop = self.segments.train_hop_s
+        chosen = self.drawn(rng) if self.segments.random_start else self.starts(train_hop)
+        order = rng.permutation(len(chosen))
+        bounds = list(range(0, len(chosen), size))
+        if len(bounds) > 1 and len(chosen) - bounds[-1] == 1:
+            bounds.pop()
+        ends = [*bounds[1:], len(chosen)]
+        batches = ([chosen[i] for i in order[a:b]] for a, b in zip(bounds, ends, strict=True))
+        return len(bounds), batches
+
+
+def class_weights(kind: str, utterances: Sequence[Utterance], labels: Sequence[str]) -> Tensor:
+    """Weights of the classes: ones, or inversely proportional to their training counts."""
+    counts = np.array([sum(u.emotion == label for u in utterances) for label in labels])
+    if kind == "none":
+        return torch.ones(len(labels))
+    if (counts == 0).any():
+        raise BadValue("class_weights", kind, "every class in the training part")
+    return torch.tensor(counts.sum() / (len(labels) * counts), dtype=torch.float32)
+
+
+def augment(
+    batch: Batch, how: Augmentation, rates: Mapping[str, float], rng: np.random.Generator
+) -> Batch:
+    """The batch with training-time masks, noise and mixing; what is zero is left out."""
+    inputs = dict(batch.inputs)
+    targets = batch.targets
+    for name, rate in rates.items():
+        x = inputs[name]
+        if how.noise:
+            noise = rng.standard_normal(x.shape, dtype=np.float32) * np.float32(how.noise)
+            x = (x + torch.from_numpy(noise)) * batch.masks[name].unsqueeze(-1)
+        if rate:
+            x = x * _kept(x, how, rate, rng)
+        inputs[name] = x
+    if how.mixup:
+        weight = float(rng.beta(how.mixup, how.mixup))
+        weight = max(weight, 1 - weight)
+        other = torch.from_numpy(rng.permutation(len(targets)))
+        inputs = {k: weight * x + (1 - weight) * x[other] for k, x in inputs.items()}
+        masks = {k: m | m[other] for k, m in batch.masks.items()}
+        targets = weight * targets + (1 - weight) * targets[other]
+        return _with(batch, inputs, masks, targets)
+    return _with(batch, inputs, batch.masks, targets)
+
+
+def _with(
+    batch: Batch, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], targets: Tensor
+) -> Batch:
+    return Batch(**{**vars(batch), "inputs": inputs, "masks": masks, "targets": targets})
+
+
+def _kept(x: Tensor, how: Augmentation, rate: float, rng: np.random.Generator) -> Tensor:
+    """(item, frame, value): 0 under a mask (the mean of normalised features), 1 elsewhere."""
+    b, t, v = x.shape
+    kept = np.ones((b, t, v), np.float32)
+    for row in range(b):
+        for _ in range(how.time_masks):
+            width = int(rng.integers(0, round(how.time_mask_s * rate) + 1))
+            start = int(rng.integers(0, max(1, t - width + 1)))
+            kept[row, start : start + width] = 0
+        for _ in range(how.frequency_masks):
+            width = int(rng.integers(0, round(how.frequency_mask_share * v) + 1))
+            start = int(rng.integers(0, max(1, v - width + 1)))
+            kept[row, :, start : start + width] = 0
+    return torch.from_numpy(kept)
