@@ -1,0 +1,50 @@
+"""Front end: the time-frequency image that a convolutional network sees.
+
+Each option takes the hyperparameters of the system and the option of the compression slot, and
+gives a feature with all that differs from its own defaults.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from serlab.bench.contracts import FeatureSpec
+from serlab.models.variant import OPTIONS
+
+
+class ImageSettings(Protocol):
+    """The hyperparameters that a front end reads."""
+
+    hop_s: float
+    window_s: float
+    n_bands: int
+    top_hz: float
+
+
+@OPTIONS.register("front_end.spectrogram", source="Li et al., Interspeech 2018", tag="N")
+def spectrogram(settings: ImageSettings, compression: str) -> FeatureSpec:
+    """Magnitude spectrogram from 0 Hz up, companded; neighbouring bins pooled to the bands."""
+    return FeatureSpec(
+        name="spectrogram",
+        settings={
+            "hop_s": settings.hop_s,
+            "window_s": settings.window_s,
+            "top_hz": settings.top_hz,
+            "n_bands": settings.n_bands,
+            "compression": compression,
+        },
+    )
+
+
+@OPTIONS.register("front_end.log_mel", source="ours", tag="I")
+def log_mel(settings: ImageSettings, compression: str) -> FeatureSpec:
+    """Log-mel bands; the compression slot has no part in it, the logarithm being built in."""
+    return FeatureSpec(
+        name="log_mel",
+        settings={
+            "hop_s": settings.hop_s,
+            "window_s": settings.window_s,
+            "high_hz": settings.top_hz,
+            "n_mels": settings.n_bands,
+        },
+    )

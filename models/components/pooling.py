@@ -1,0 +1,148 @@
+"""Pooling: how a map (item, channel, frequency, time) becomes class scores.
+
+The attention of Li et al. (Interspeech 2018) is the rank-1 second-order pooling of Girdhar and
+Ramanan (NeurIPS 2017): a bottom-up map says where to look, class-specific top-down maps say what
+each place speaks for, and their product is averaged over places.
+
+Every option takes ``(n_channels, n_classes)`` and gives ``(scores, embedding, attention)`` for a
+map and a mask (item, time), shapes (item, class), (item, channel), (item, frequency, time).
+Masked frames have no part in any of them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from serlab.models.variant import OPTIONS
+
+LI = "Li et al., Interspeech 2018"
+Pooled = tuple[Tensor, Tensor, Tensor]
+
+
+class Pooling(nn.Module):
+    """What the options share: class scores by a 1x1 convolution, that is, a linear map."""
+
+    def __init__(self, n_channels: int, n_classes: int) -> None:
+        super().__init__()
+        self.top_down = nn.Conv2d(n_channels, n_classes, 1)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Pooled:
+        """Scores, embedding and attention."""
+        places = mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
+        weights = self.weigh(x.float(), places)
+        embedding = torch.einsum("bcp,bp->bc", x.float().flatten(2), weights)
+        scores = self.top_down(embedding[:, :, None, None])[:, :, 0, 0]
+        return scores, embedding, weights.unflatten(1, x.shape[2:])
+
+    def weigh(self, x: Tensor, places: Tensor) -> Tensor:
+        """Weight of each place, (item, place)."""
+        raise NotImplementedError
+
+
+class BottomUp(Pooling):
+    """Pooling whose weights come from a second 1x1 convolution, one value a place."""
+
+    def __init__(self, n_channels: int, n_classes: int) -> None:
+        super().__init__(n_channels, n_classes)
+        self.bottom_up = nn.Conv2d(n_channels, 1, 1)
+
+    def logits(self, x: Tensor, places: Tensor, fill: float) -> Tensor:
+        """The bottom-up map, (item, place), with masked places filled."""
+        return self.bottom_up(x).float().flatten(1).masked_fill(~places, fill)
+
+
+@OPTIONS.register("pooling.attention", source=LI, tag="N")
+class Attention(BottomUp):
+    """Softmaxed bottom-up map times top-down maps, then the mean over places, as described.
+
+    The softmax over all places is [I]; with the mean after it the scores shrink by the number
+    of places, which training has to undo. Since both maps are linear in the features, weighting
+    the features first gives the same scores (but for the top-down bias, which is not shrunk).
+    """
+
+    def weigh(self, x: Tensor, places: Tensor) -> Tensor:
+        """Softmax over places, divided by their number."""
+        n_places = places.sum(dim=1, keepdim=True)
+        return self.logits(x, places, -torch.inf).softmax(dim=1) / n_places
+
+
+@OPTIONS.register("pooling.attention_sum", source="ours", tag="I")
+class AttentionSum(BottomUp):
+    """As `Attention`, with the sum over places: weights add up to 1."""
+
+    def weigh(self, x: Tensor, places: Tensor) -> Tensor:
+        """Softmax over places."""
+        return self.logits(x, places, -torch.inf).softmax(dim=1)
+
+
+@OPTIONS.register("pooling.attention_no_softmax", source="head_fusion; Girdhar 2017", tag="R")
+class AttentionNoSoftmax(BottomUp):
+    """The raw bottom-up map times top-down maps, then the mean over places."""
+
+    def weigh(self, x: Tensor, places: Tensor) -> Tensor:
+        """The raw map, divided by the number of places."""
+        return self.logits(x, places, 0.0) / places.sum(dim=1, keepdim=True)
+
+
+@OPTIONS.register("pooling.bottom_up", source=LI, tag="I")
+class BottomUpOnly(BottomUp):
+    """Bottom-up softmax over the features of each frequency, then a linear map of their mean.
+
+    No class-specific map: the attention chooses frames only, the same for all classes, and the
+    classifier sees one pooled vector through a hidden layer.
+    """
+
+    def __init__(self, n_channels: int, n_classes: int) -> None:
+        super().__init__(n_channels, n_classes)
+        self.hidden = nn.Linear(n_channels, n_channels)
+
+    def weigh(self, x: Tensor, places: Tensor) -> Tensor:
+        """Softmax over places."""
+        return self.logits(x, places, -torch.inf).softmax(dim=1)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Pooled:
+        """The pooled vector goes through a hidden layer before the classes."""
+        _, pooled, weights = super().forward(x, mask)
+        embedding = self.hidden(pooled).relu()
+        return self.top_down(embedding[:, :, None, None])[:, :, 0, 0], embedding, weights
+
+
+@OPTIONS.register("pooling.top_down", source=LI, tag="I")
+class TopDownOnly(Pooling):
+    """Each class's top-down map attends to itself: its softmax over places weighs its values.
+
+    A plain mean of the top-down maps is the option `mean`, since both are linear.
+    """
+
+    def forward(self, x: Tensor, mask: Tensor) -> Pooled:
+        """Scores by each class's own attention; the attention shown is the classes' mean."""
+        maps = self.top_down(x).float().flatten(2)
+        places = mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
+        weights = maps.masked_fill(~places[:, None], -torch.inf).softmax(dim=2)
+        mean = weights.mean(dim=1)
+        embedding = torch.einsum("bcp,bp->bc", x.float().flatten(2), mean)
+        return (weights * maps).sum(dim=2), embedding, mean.unflatten(1, x.shape[2:])
+
+
+@OPTIONS.register("pooling.mean", source=LI, tag="A")
+class Mean(Pooling):
+    """Global average pooling and a linear map."""
+
+    def weigh(self, x: Tensor, places: Tensor) -> Tensor:
+        """Equal weights."""
+        return places.float() / places.sum(dim=1, keepdim=True)
+
+
+@OPTIONS.register("pooling.max", source=LI, tag="A")
+class Max(Pooling):
+    """Global max pooling and a linear map; the attention shown counts where the maxima are."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Pooled:
+        """Scores of the largest value of each channel."""
+        places = mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
+        values = x.float().flatten(2).masked_fill(~places[:, None], -torch.inf)
+        embedding, where = values.max(dim=2)
+        hits = torch.zeros_like(values[:, 0]).scatter_add_(1, where, torch.ones_like(embedding))
+        scores = self.top_down(embedding[:, :, None, None])[:, :, 0, 0]
+        return scores, embedding, (hits / values.shape[1]).unflatten(1, x.shape[2:])

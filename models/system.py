@@ -1,0 +1,63 @@
+"""What every system shares: its options loaded, its hyperparameters checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, ClassVar, Generic, TypeVar
+
+from serlab.bench.contracts import (
+    Augmentation,
+    FeatureSpec,
+    Segments,
+    Sizes,
+    Stage,
+    TrainingSettings,
+    Variant,
+)
+from serlab.models.variant import load_option
+
+S = TypeVar("S")
+
+
+class BaseSystem(Generic[S]):
+    """A system made from a resolved variant.
+
+    Subclasses name their dataclass of hyperparameters as ``Settings`` and override what differs
+    from a plain system: whole utterances, nothing augmented, no gradient training.
+    """
+
+    Settings: ClassVar[type[Any]]  # each system has a dataclass of its own
+
+    def __init__(self, variant: Variant) -> None:
+        self.variant = variant
+        self.settings: S = self.Settings(**variant.settings)
+
+    def option(self, slot: str) -> Any:  # a class or function, as its slot says
+        """What implements the variant's option of a slot."""
+        return load_option(slot, self.variant.options[slot])
+
+    def inputs(self) -> Mapping[str, FeatureSpec]:
+        """The features that the network reads, by name."""
+        raise NotImplementedError
+
+    def segments(self) -> Segments:
+        """How utterances are cut."""
+        return Segments()
+
+    def augmentation(self) -> Augmentation:
+        """What is done to training items."""
+        return Augmentation()
+
+    def build(self, sizes: Sizes) -> Any:  # nn.Module or estimator
+        """The untrained network or estimator."""
+        raise NotImplementedError
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of gradient training, in order."""
+        return ()
+
+    def training(self) -> TrainingSettings:
+        """The hyperparameters of training, out of the system's own."""
+        names = [f.name for f in fields(TrainingSettings)]
+        return TrainingSettings(**{name: getattr(self.settings, name) for name in names})

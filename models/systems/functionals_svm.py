@@ -1,0 +1,84 @@
+"""Functionals and a linear support vector machine: the honest baseline of the field.
+
+One vector an utterance, standardised, and scikit-learn's linear SVM. No network that takes
+minutes to train is worth reporting below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from serlab.bench.contracts import FeatureSpec, FloatArray, Sizes, setting
+from serlab.models.system import BaseSystem
+from serlab.models.variant import SYSTEMS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Hyperparameters; fixed beforehand, searched by nothing."""
+
+    c: float = setting(1e-3, "inverse strength of the L2 penalty", tag="R", low=1e-9)
+    balanced: bool = setting(True, "weigh classes inversely to their counts", tag="R")
+
+
+@SYSTEMS.register(
+    "functionals_svm",
+    title="Functionals + linear SVM",
+    source="scikit-learn LinearSVC; Schuller et al., Interspeech 2009-2016 baselines",
+    inputs=("vector",),
+    slots={"functionals": "core"},
+    default_preset="default",
+    presets={"default": {}},
+)
+class FunctionalsSVM(BaseSystem[Settings]):
+    """Functionals of an utterance and a linear SVM."""
+
+    Settings = Settings
+
+    def inputs(self) -> Mapping[str, FeatureSpec]:
+        """One vector an utterance."""
+        return {"vector": self.option("functionals")()}
+
+    def build(self, sizes: Sizes) -> LinearSVM:
+        """The machine, not yet fitted."""
+        return LinearSVM(self.settings)
+
+
+class LinearSVM:
+    """One-against-rest linear SVMs whose margins go through a softmax.
+
+    The softmax keeps the ranking of the classes, which UA and WA read; it is no calibrated
+    probability, and the calibration error of this system says nothing.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.machine: Any = None  # scikit-learn has no types
+
+    def fit(
+        self, inputs: Mapping[str, FloatArray], truth: npt.NDArray[np.int64], seed: int
+    ) -> None:
+        """Fits on (utterance, value) vectors."""
+        from sklearn.svm import LinearSVC
+
+        self.machine = LinearSVC(
+            C=self.settings.c,
+            class_weight="balanced" if self.settings.balanced else None,
+            dual=True,
+            max_iter=20_000,
+            random_state=seed,
+        )
+        self.machine.fit(inputs["vector"], truth)
+
+    def predict(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
+        """Softmax of the margins, (utterance, class)."""
+        margins = np.asarray(self.machine.decision_function(inputs["vector"]), np.float64)
+        if margins.ndim == 1:  # two classes have one margin
+            margins = np.stack([-margins, margins], axis=1)
+        powers = np.exp(margins - margins.max(axis=1, keepdims=True))
+        return np.float32(powers / powers.sum(axis=1, keepdims=True))

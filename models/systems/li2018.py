@@ -1,0 +1,187 @@
+"""Li, Song, McLoughlin, Guo, Dai: An Attention Pooling based Representation Learning Method for
+Speech Emotion Recognition, Interspeech 2018.
+
+A convolutional network over spectrograms whose first layer has time-shaped beside
+frequency-shaped filters, and whose last map is pooled by bottom-up times top-down attention.
+What the paper leaves open is an option here, with its support tag; see the slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from serlab.bench.contracts import (
+    Augmentation,
+    FeatureSpec,
+    Segments,
+    Sizes,
+    Stage,
+    TrainingSettings,
+    setting,
+)
+from serlab.bench.data import Batch
+from serlab.bench.train import Output
+from serlab.models.components.losses import emotion_loss
+from serlab.models.system import BaseSystem
+from serlab.models.variant import SYSTEMS
+
+WIDTHS = (16, 32, 48, 64, 80)
+"""Channels of the five layers; three public re-implementations agree on them [R]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(TrainingSettings):
+    """Hyperparameters beside those of training."""
+
+    width: float = setting(1.0, "multiplies the channels 16, 32, 48, 64, 80", tag="R", low=0.05)
+    frequency_bins: int = setting(10, "height of the frequency-shaped filters", tag="N", low=1)
+    frequency_frames: int = setting(2, "width of the frequency-shaped filters", tag="N", low=1)
+    time_bins: int = setting(2, "height of the time-shaped filters", tag="N", low=1)
+    time_frames: int = setting(8, "width of the time-shaped filters", tag="N", low=1)
+    dropout: float = setting(0.0, "share of the last map's channels", tag="I", low=0, high=0.95)
+    pool_first: bool = setting(False, "max pooling before normalisation: cheaper", tag="I")
+    segment_s: float = setting(2.0, "length of a segment in seconds", tag="N", low=0.1)
+    hop_s: float = setting(0.010, "from frame to frame", tag="N", low=0.001, high=0.1)
+    window_s: float = setting(0.040, "length of a frame", tag="N", low=0.002, high=0.2)
+    n_bands: int = setting(400, "frequency bands of the image", tag="N", low=8, high=1024)
+    top_hz: float = setting(4000.0, "highest frequency of the image", tag="N", low=500)
+
+
+@SYSTEMS.register(
+    "li2018",
+    title="Attention pooling CNN",
+    source="Li et al., Interspeech 2018",
+    inputs=("image",),
+    slots={
+        "front_end": "spectrogram",
+        "compression": "mu_law",
+        "filters": "both",
+        "pool_placement": "after_2_3",
+        "pooling": "attention",
+        "segmentation": "overlapping",
+        "augmentation": "none",
+    },
+    default_preset="small",
+    presets={
+        "paper": {
+            "optimiser": "sgd",
+            "learning_rate": 0.05,
+            "momentum": 0.9,
+            "weight_decay": 1e-4,
+            "schedule": "step",
+            "step_share": 0.4,
+            "epochs": 50,
+            "batch_size": 64,
+            "gradient_clip": 0.0,
+        },
+        "small": {
+            "front_end": "log_mel",
+            "n_bands": 64,
+            "hop_s": 0.016,
+            "window_s": 0.032,
+            "top_hz": 8000.0,
+            "pool_placement": "early",
+            "pool_first": True,
+            "pooling": "attention_sum",
+            "segmentation": "drawn",
+            "augmentation": "spec_augment",
+            "optimiser": "adamw",
+            "learning_rate": 3e-3,
+            "weight_decay": 1e-2,
+            "schedule": "one-cycle",
+            "label_smoothing": 0.1,
+            "epochs": 30,
+            "batch_size": 16,
+            "gradient_clip": 0.0,
+            "precision": "bf16",
+        },
+    },
+)
+class Li2018(BaseSystem[Settings]):
+    """Attention pooling on a CNN with time- and frequency-shaped filters, over spectrograms."""
+
+    Settings = Settings
+
+    def inputs(self) -> Mapping[str, FeatureSpec]:
+        """One image, as the front end makes it."""
+        compression = self.option("compression")()
+        return {"image": self.option("front_end")(self.settings, compression)}
+
+    def segments(self) -> Segments:
+        """As the segmentation slot says."""
+        segments: Segments = self.option("segmentation")(self.settings.segment_s)
+        return segments
+
+    def augmentation(self) -> Augmentation:
+        """As the augmentation slot says."""
+        augmentation: Augmentation = self.option("augmentation")()
+        return augmentation
+
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage over all parameters."""
+        return (Stage(name="emotion", training=self.training()),)
+
+    def build(self, sizes: Sizes) -> nn.Module:
+        """The untrained network, its weights laid out for the fast convolutions."""
+        network = Network(self, sizes.n_classes)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+class Network(nn.Module):
+    """Five convolutions, each with batch normalisation and ReLU, and a pooling."""
+
+    def __init__(self, system: Li2018, n_classes: int) -> None:
+        super().__init__()
+        settings = system.settings
+        widths = [max(2, round(w * settings.width)) for w in WIDTHS]
+        frequency = (settings.frequency_bins, settings.frequency_frames)
+        time = (settings.time_bins, settings.time_frames)
+        first = system.option("filters")(1, widths[0], frequency, time)
+        others = (
+            nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.convolutions = nn.ModuleList([first, *others])
+        self.norms = nn.ModuleList([nn.BatchNorm2d(width) for width in widths])
+        self.kernels: tuple[tuple[int, int], ...] = system.option("pool_placement")()
+        self.pool_first = settings.pool_first
+        self.dropout = nn.Dropout2d(settings.dropout)
+        self.pooling = system.option("pooling")(widths[-1], n_classes)
+        self.padded = system.segments().length_s == 0
+
+    def forward(self, batch: Batch) -> Output:
+        """Scores of a batch of images (item, frame, band)."""
+        image, mask = batch.inputs["image"], batch.masks["image"]
+        x = image.transpose(1, 2).unsqueeze(1).contiguous(memory_format=torch.channels_last)
+        if not self.padded:  # a padded segment counts whole, as in the paper
+            mask = torch.ones_like(mask)
+        for convolution, norm, kernel in zip(
+            self.convolutions, self.norms, self.kernels, strict=True
+        ):
+            x = convolution(x)
+            if self.pool_first:
+                x = F.relu(norm(_pool(x, kernel)))
+            else:
+                x = _pool(F.relu(norm(x)), kernel)
+            mask = _shorter(mask, kernel[1], x.shape[3])
+            if self.padded:
+                x = x * mask[:, None, None, :]
+        scores, embedding, attention = self.pooling(self.dropout(x), mask)
+        return Output(scores=scores, embedding=embedding, extras={"attention": attention})
+
+    def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
+        """Cross-entropy of the emotions."""
+        return {"emotion": emotion_loss(output.scores, batch)}
+
+
+def _pool(x: Tensor, kernel: tuple[int, int]) -> Tensor:
+    return x if kernel == (1, 1) else F.max_pool2d(x, kernel)
+
+
+def _shorter(mask: Tensor, kernel: int, length: int) -> Tensor:
+    """The mask after a pooling: a pooled frame is real if its first frame was."""
+    return mask[:, ::kernel][:, :length]
