@@ -63,3 +63,17 @@ class Leak(SerlabError):
 
 class NotComparable(SerlabError):
     """Results of unlike protocols were about to be compared."""
+
+
+class MissingExtra(SerlabError):
+    """An optional library that is asked for and not installed.
+
+    Example:
+        >>> print(MissingExtra("egemaps", "opensmile"))
+        egemaps needs opensmile, which is not installed: pip install "serlab[opensmile]"
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f'{what} needs {extra}, which is not installed: pip install "serlab[{extra}]"'
+        )

@@ -11,12 +11,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-
 from serlab.bench.contracts import (
     Corpus,
+    FloatArray,
     Fold,
     FoldResult,
-    FloatArray,
     Measurement,
     Part,
     Predictions,
@@ -37,12 +36,18 @@ from serlab.bench.train import Diverged, Trainer, predict
 class Estimator(Protocol):
     """What a system without training stages builds: fitted whole, on one vector an utterance."""
 
-    def fit(self, inputs: Mapping[str, FloatArray], truth: npt.NDArray[np.int64], seed: int) -> None:
+    def fit(
+        self, inputs: Mapping[str, FloatArray], truth: npt.NDArray[np.int64], seed: int
+    ) -> None:
         """Learns from (utterance, value) inputs and class indices."""
         ...
 
     def predict(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
         """Probabilities (utterance, class)."""
+        ...
+
+    def n_parameters(self) -> int:
+        """How many numbers it has learnt."""
         ...
 
 
@@ -229,4 +234,3 @@ def _predictions(
         truth=np.array([labels.index(u.emotion or "") for _, u in utterances]),
         scores=joined,
     )
-

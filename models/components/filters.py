@@ -9,11 +9,9 @@ groups differ by one, the longer is cut.
 from __future__ import annotations
 
 import torch
+from serlab.models.variant import OPTIONS
 from torch import Tensor, nn
 
-from serlab.models.variant import OPTIONS
-
-LI = "Li et al., Interspeech 2018"
 Shape = tuple[int, int]
 
 
@@ -22,7 +20,7 @@ def _convolution(n_in: int, n_out: int, shape: Shape) -> nn.Conv2d:
     return nn.Conv2d(n_in, n_out, shape, padding=padding)
 
 
-@OPTIONS.register("filters.both", source=LI, tag="N")
+@OPTIONS.register("filters.both", source="Li et al., Interspeech 2018", tag="N")
 class Both(nn.Module):
     """Half of the channels from frequency-shaped, half from time-shaped kernels."""
 
@@ -38,13 +36,13 @@ class Both(nn.Module):
         return torch.cat([a[:, :, :f, :t], b[:, :, :f, :t]], dim=1)
 
 
-@OPTIONS.register("filters.frequency", source=LI, tag="N")
+@OPTIONS.register("filters.frequency", source="Li et al., Interspeech 2018", tag="N")
 def frequency(n_in: int, n_out: int, frequency: Shape, time: Shape) -> nn.Module:
     """All channels from frequency-shaped kernels."""
     return _convolution(n_in, n_out, frequency)
 
 
-@OPTIONS.register("filters.time", source=LI, tag="N")
+@OPTIONS.register("filters.time", source="Li et al., Interspeech 2018", tag="N")
 def time(n_in: int, n_out: int, frequency: Shape, time: Shape) -> nn.Module:
     """All channels from time-shaped kernels."""
     return _convolution(n_in, n_out, time)

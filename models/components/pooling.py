@@ -12,11 +12,9 @@ Masked frames have no part in any of them.
 from __future__ import annotations
 
 import torch
+from serlab.models.variant import OPTIONS
 from torch import Tensor, nn
 
-from serlab.models.variant import OPTIONS
-
-LI = "Li et al., Interspeech 2018"
 Pooled = tuple[Tensor, Tensor, Tensor]
 
 
@@ -52,7 +50,7 @@ class BottomUp(Pooling):
         return self.bottom_up(x).float().flatten(1).masked_fill(~places, fill)
 
 
-@OPTIONS.register("pooling.attention", source=LI, tag="N")
+@OPTIONS.register("pooling.attention", source="Li et al., Interspeech 2018", tag="N")
 class Attention(BottomUp):
     """Softmaxed bottom-up map times top-down maps, then the mean over places, as described.
 
@@ -85,7 +83,7 @@ class AttentionNoSoftmax(BottomUp):
         return self.logits(x, places, 0.0) / places.sum(dim=1, keepdim=True)
 
 
-@OPTIONS.register("pooling.bottom_up", source=LI, tag="I")
+@OPTIONS.register("pooling.bottom_up", source="Li et al., Interspeech 2018", tag="I")
 class BottomUpOnly(BottomUp):
     """Bottom-up softmax over the features of each frequency, then a linear map of their mean.
 
@@ -108,7 +106,7 @@ class BottomUpOnly(BottomUp):
         return self.top_down(embedding[:, :, None, None])[:, :, 0, 0], embedding, weights
 
 
-@OPTIONS.register("pooling.top_down", source=LI, tag="I")
+@OPTIONS.register("pooling.top_down", source="Li et al., Interspeech 2018", tag="I")
 class TopDownOnly(Pooling):
     """Each class's top-down map attends to itself: its softmax over places weighs its values.
 
@@ -125,7 +123,7 @@ class TopDownOnly(Pooling):
         return (weights * maps).sum(dim=2), embedding, mean.unflatten(1, x.shape[2:])
 
 
-@OPTIONS.register("pooling.mean", source=LI, tag="A")
+@OPTIONS.register("pooling.mean", source="Li et al., Interspeech 2018", tag="A")
 class Mean(Pooling):
     """Global average pooling and a linear map."""
 
@@ -134,7 +132,7 @@ class Mean(Pooling):
         return places.float() / places.sum(dim=1, keepdim=True)
 
 
-@OPTIONS.register("pooling.max", source=LI, tag="A")
+@OPTIONS.register("pooling.max", source="Li et al., Interspeech 2018", tag="A")
 class Max(Pooling):
     """Global max pooling and a linear map; the attention shown counts where the maxima are."""
 

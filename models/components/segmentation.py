@@ -9,10 +9,8 @@ from __future__ import annotations
 from serlab.bench.contracts import Segments
 from serlab.models.variant import OPTIONS
 
-LI = "Li et al., Interspeech 2018"
 
-
-@OPTIONS.register("segmentation.overlapping", source=LI, tag="N")
+@OPTIONS.register("segmentation.overlapping", source="Li et al., Interspeech 2018", tag="N")
 def overlapping(length_s: float) -> Segments:
     """Segments every half length in training and every fifth in test: 1 s and 0.4 s of 2 s.
 

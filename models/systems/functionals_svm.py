@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from serlab.bench.contracts import FeatureSpec, FloatArray, Sizes, setting
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
@@ -82,3 +81,7 @@ class LinearSVM:
             margins = np.stack([-margins, margins], axis=1)
         powers = np.exp(margins - margins.max(axis=1, keepdims=True))
         return np.float32(powers / powers.sum(axis=1, keepdims=True))
+
+    def n_parameters(self) -> int:
+        """Weights and intercepts of the fitted machine."""
+        return int(self.machine.coef_.size + self.machine.intercept_.size)

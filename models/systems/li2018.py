@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from serlab.bench.contracts import (
     Augmentation,
     FeatureSpec,
@@ -29,6 +27,8 @@ from serlab.bench.train import Output
 from serlab.models.components.losses import emotion_loss
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 WIDTHS = (16, 32, 48, 64, 80)
 """Channels of the five layers; three public re-implementations agree on them [R]."""
@@ -142,9 +142,7 @@ class Network(nn.Module):
         frequency = (settings.frequency_bins, settings.frequency_frames)
         time = (settings.time_bins, settings.time_frames)
         first = system.option("filters")(1, widths[0], frequency, time)
-        others = (
-            nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        others = (nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.convolutions = nn.ModuleList([first, *others])
         self.norms = nn.ModuleList([nn.BatchNorm2d(width) for width in widths])
         self.kernels: tuple[tuple[int, int], ...] = system.option("pool_placement")()

@@ -1,0 +1,115 @@
+"""The command line: words in, calls out; what it calls is imported when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from serlab import __version__
+from serlab.bench.errors import SerlabError
+
+LISTS = ("systems", "slots", "corpora", "features", "splits", "studies", "metrics")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="serlab",
+        description="What each component of a speech emotion recogniser is worth, with intervals.",
+        epilog="Start with: serlab run quick",
+    )
+    top.add_argument("--version", action="version", version=f"serlab {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module that registers more",
+    )
+    json = argparse.ArgumentParser(add_help=False)
+    json.add_argument("--json", action="store_true", help="print JSON")
+    roots = argparse.ArgumentParser(add_help=False)
+    roots.add_argument(
+        "--root", action="append", default=[], metavar="NAME=DIR",
+        help="folder of a corpus; otherwise SERLAB_DATA/NAME",
+    )  # fmt: skip
+    change = argparse.ArgumentParser(add_help=False)
+    change.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one thing"
+    )
+
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, help: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=help, description=help, parents=[common, *parents])
+
+    listing = add("list", "print the names that serlab knows", json)
+    listing.add_argument("what", choices=LISTS)
+
+    describe = add(
+        "describe", "tell all about a system: slots, options, sources, size", json, change
+    )
+    describe.add_argument("system")
+    describe.add_argument("--preset", default="", help="one of the system's presets")
+    describe.add_argument("--classes", type=int, default=4, help="number of emotions (4)")
+
+    run = add("run", "run a study, or go on with one, and write its report", roots, change)
+    run.add_argument("study", help="a shipped study's name, or a TOML file")
+    run.add_argument("--out", metavar="DIR", help="the run's folder (runs/NAME)")
+    run.add_argument("--device", default="cpu", help="cpu (the default) or cuda")
+    run.add_argument(
+        "--address", default="", help="an existing Ray cluster instead of this machine"
+    )
+    run.add_argument("--plan", action="store_true", help="check and count everything, run nothing")
+    run.add_argument("--no-report", action="store_true", help="leave out the report")
+
+    report = add("report", "write the report of a run")
+    report.add_argument("run", help="the run's folder")
+    report.add_argument("--out", metavar="DIR", help="the report's folder (RUN/report)")
+
+    data = commands.add_parser("data", help="check a corpus, or a study's folds for leaks")
+    tasks = data.add_subparsers(dest="task", required=True, metavar="TASK")
+    check = tasks.add_parser(
+        "check", help="read every file of a corpus and tell what is wrong",
+        parents=[common, json, roots],
+    )  # fmt: skip
+    check.add_argument("corpus")
+    check.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the reader"
+    )
+    audit = tasks.add_parser(
+        "audit", help="look for leaks between the parts of a study's folds",
+        parents=[common, json, roots, change],
+    )  # fmt: skip
+    audit.add_argument("study")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code (2 for a mistake in what was asked)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = parser().parse_args(words)
+    from serlab import commands
+
+    command = f"{chosen.command}_{chosen.task}" if chosen.command == "data" else chosen.command
+    try:
+        commands.load_plugins(chosen.plugin)
+        code: int = getattr(commands, f"{command}_command")(chosen, " ".join(["serlab", *words]))
+        sys.stdout.flush()
+    except SerlabError as error:
+        sys.stderr.write(f"serlab: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("serlab: stopped; what is finished is kept, run the same command again\n")
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""What the commands do, each by a call into the package that knows how."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from serlab.bench.errors import BadFile, BadValue, SerlabError
+from serlab.bench.registry import Registry
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error, so that standard output stays data."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def load_plugins(names: Iterable[str]) -> None:
+    """Imports the modules that ``--plugin`` names, each of which registers more."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise BadValue("--plugin", name, f"an importable module ({error})") from None
+
+
+def roots_of(pairs: Iterable[str]) -> dict[str, Path]:
+    """``NAME=DIR`` pairs as a mapping."""
+    found = {}
+    for pair in pairs:
+        name, sign, folder = pair.partition("=")
+        if not sign or not name or not folder:
+            raise BadValue("--root", pair, "NAME=DIR, such as emodb=/data/emodb")
+        if not Path(folder).is_dir():
+            raise BadFile(folder, f"is no folder (--root {name})")
+        found[name] = Path(folder)
+    return found
+
+
+def _registry(what: str) -> Registry:
+    homes = {
+        "systems": ("serlab.models.variant", "SYSTEMS"),
+        "corpora": ("serlab.bench.corpora.base", "CORPORA"),
+        "features": ("serlab.bench.features.base", "FEATURES"),
+        "splits": ("serlab.bench.protocols", "SPLITS"),
+        "metrics": ("serlab.bench.metrics.base", "METRICS"),
+    }
+    module, name = homes[what]
+    registry: Registry = getattr(importlib.import_module(module), name)
+    return registry
+
+
+def list_command(chosen: Namespace, typed: str) -> int:
+    """Names with what they are, one a line."""
+    rows = _rows(chosen.what)
+    if chosen.json:
+        print(json.dumps(rows, indent=1, default=list))
+        return 0
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        tail = f" [{row['tag']}]" if "tag" in row else ""
+        print(f"{row['name']:<{width}}  {row['summary']}{tail}")
+    return 0
+
+
+def _rows(what: str) -> list[dict[str, Any]]:  # the literals of the registries
+    if what == "studies":
+        from serlab.studies.catalogue import shipped_questions
+
+        return [{"name": n, "summary": q} for n, q in shipped_questions().items()]
+    if what == "slots":
+        from serlab.models.variant import OPTIONS
+
+        return [
+            {"name": entry.name.replace(".", " = ", 1), "summary": entry.summary, **entry.facts}
+            for entry in OPTIONS.entries().values()
+        ]
+    entries = _registry(what).entries().values()
+    return [{"name": e.name, "summary": e.summary, **e.facts} for e in entries]
+
+
+def describe_command(chosen: Namespace, typed: str) -> int:
+    """Everything about a system at its preset and the changes made to it."""
+    from serlab.models.describe import describe, describe_text
+    from serlab.models.variant import parse_assignment
+
+    changes = dict(parse_assignment(text) for text in chosen.set)
+    facts = describe(chosen.system, chosen.preset, changes, n_classes=chosen.classes)
+    print(json.dumps(facts, indent=1) if chosen.json else describe_text(facts))
+    return 0
+
+
+def run_command(chosen: Namespace, typed: str) -> int:
+    """Runs a study and writes its report; 0 when every fold completed, else 1."""
+    from serlab.studies.specification import load_study
+
+    study = load_study(chosen.study, chosen.set)
+    roots = roots_of(chosen.root)
+    out = Path(chosen.out or Path("runs") / study.name)
+    if chosen.plan:
+        return _show_plan(study, roots)
+    from serlab.studies.meter import meter_arms
+    from serlab.studies.runner import run_study
+
+    device = _device(chosen.device)
+    outcome = run_study(
+        study, out, roots=roots, device=device, address=chosen.address, command=typed, say=say
+    )
+    if study.meters.latency:
+        from serlab.bench.store import Store
+
+        meter_arms(Store.open(out), say)
+    troubles = ", ".join(f"{n} {status}" for status, n in outcome.problems.items())
+    say(f"{outcome.n_completed} of {outcome.n_planned} folds completed" +
+        (f"; {troubles}" if troubles else ""))  # fmt: skip
+    if not chosen.no_report and outcome.n_completed:
+        _write_report(out, None)
+    return 0 if not outcome.problems else 1
+
+
+def _device(name: str) -> str:
+    if name == "cpu":
+        return name
+    import torch
+
+    if name.split(":")[0] != "cuda":
+        raise BadValue("--device", name, "cpu or cuda")
+    if not torch.cuda.is_available():
+        raise SerlabError(f"--device {name}: torch {torch.__version__} sees no GPU here")
+    return name
+
+
+def _show_plan(study: Any, roots: Mapping[str, Path]) -> int:  # a studies.specification.Study
+    from serlab.studies.plan import make_plan
+
+    plan = make_plan(study, roots, say)
+    jobs = plan.jobs()
+    cells = sum(len(job.cells()) for job in jobs)
+    print(f"{study.name}: {study.question}")
+    print(f"{len(study.arms)} arms x {len(study.seeds)} seeds = {len(jobs)} jobs, {cells} folds")
+    for arm in study.arms:
+        print(f"  {arm.name}" + (f" (skipped: {plan.skipped[arm.name]})" if arm.name in
+              plan.skipped else ""))  # fmt: skip
+    return 0
+
+
+def report_command(chosen: Namespace, typed: str) -> int:
+    """Writes the report of a run."""
+    _write_report(Path(chosen.run), Path(chosen.out) if chosen.out else None)
+    return 0
+
+
+def _write_report(run: Path, out: Path | None) -> None:
+    from serlab.reports.report import write_report
+
+    page = write_report(run, out)
+    print(f"report: {page.resolve()}")
+
+
+def data_check_command(chosen: Namespace, typed: str) -> int:
+    """Reads every file of a corpus; 0 clean, 1 problems, 2 unusable."""
+    from serlab.bench.check import check_corpus
+    from serlab.bench.contracts import plain
+    from serlab.bench.corpora.base import load_corpus
+    from serlab.models.variant import parse_assignment
+
+    options = dict(parse_assignment(text) for text in chosen.option)
+    corpus = load_corpus(chosen.corpus, roots=roots_of(chosen.root), options=options)
+    report = check_corpus(corpus)
+    print(json.dumps(plain(report), indent=1) if chosen.json else report.text())
+    return report.exit_code
+
+
+def data_audit_command(chosen: Namespace, typed: str) -> int:
+    """Looks for leaks in a study's folds; 0 none, 1 some."""
+    from serlab.bench.audit import audit_split
+    from serlab.bench.contracts import plain
+    from serlab.bench.corpora.base import load_corpus
+    from serlab.bench.protocols import make_split
+    from serlab.studies.specification import load_study
+
+    study = load_study(chosen.study, chosen.set)
+    roots, leaks, rows = roots_of(chosen.root), 0, []
+    for spec in study.corpora:
+        corpus = load_corpus(spec.name, roots=roots, options=spec.options)
+        split = make_split(corpus, study.protocol)
+        for finding in audit_split(corpus, split):
+            leaks += finding.severity == "leak"
+            rows.append({"corpus": corpus.name, **plain(finding)})
+    if chosen.json:
+        print(json.dumps(rows, indent=1))
+    for row in [] if chosen.json else rows:
+        print(f"{row['severity']:<8} {row['corpus']}: {row['text']}")
+    if not rows and not chosen.json:
+        print("nothing found")
+    return 1 if leaks else 0

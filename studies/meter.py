@@ -1,0 +1,195 @@
+"""The pass after the trials: each variant's latency and size, in a fresh process, one by one.
+
+``python -m serlab.studies.meter RUN ARM`` measures one arm of a finished run and writes
+``meters/<hash>.json``; `meter_arms` starts these processes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from serlab.bench.contracts import (
+    Audio,
+    FloatArray,
+    Measurement,
+    Sizes,
+    System,
+    Utterance,
+    Variant,
+    digest,
+    plain,
+)
+from serlab.bench.data import Items, Normaliser
+from serlab.bench.errors import SerlabError
+from serlab.bench.features.base import feature
+from serlab.bench.meters.environment import fingerprint
+from serlab.bench.meters.latency import percentiles, time_calls
+from serlab.bench.meters.size import count_macs, count_parameters
+from serlab.bench.seeds import generator, torch_seeded
+from serlab.bench.store import Store
+from serlab.models.variant import make
+
+RATE_HZ = 16_000
+
+
+class SilentSource:
+    """Stands where an utterance needs audio and nobody reads it."""
+
+    def read(self) -> Audio:
+        """Half a second of nothing."""
+        return Audio(samples=np.zeros(RATE_HZ // 2, np.float32), rate_hz=RATE_HZ)
+
+    def name(self) -> str:
+        """For messages."""
+        return "silence"
+
+
+def meter_arms(store: Store, say: Callable[[str], None]) -> None:
+    """Measures the arms of a run that have not been measured with these settings yet."""
+    facts = store.resolved()
+    wanted = [a for a in facts["arms"] if a["kind"] != "searched" or a["name"] == facts.get("best")]
+    skipped = {entry["arm"] for entry in facts["skipped"]}
+    known = store.meters()
+    todo = [
+        a["name"]
+        for a in wanted
+        if a["name"] not in skipped
+        and known.get(a["name"], {}).get("of") != _of(a["variant"], facts)
+    ]
+    for n, arm in enumerate(todo, 1):
+        say(f"measuring latency and size {n}/{len(todo)}: {arm}")
+        command = [sys.executable, "-m", "serlab.studies.meter", str(store.path), arm]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            say(f"{arm}: not measured: {last}")
+
+
+def _of(variant: Mapping[str, Any], facts: Mapping[str, Any]) -> str:  # JSON values
+    """What a measurement is of: a variant, classes, and how it is measured."""
+    labels = facts["corpora"][0]["labels"]
+    return digest({"variant": variant, "labels": labels, "meters": facts["study"]["meters"]})[:16]
+
+
+def measure_arm(store: Store, arm: str, device: str = "cpu") -> dict[str, Any]:  # JSON values
+    """Builds one arm with random weights and measures it on one utterance of noise.
+
+    The weights do not matter to the time that a forward pass takes.
+    """
+    facts = store.resolved()
+    found = [a for a in facts["arms"] if a["name"] == arm]
+    if not found:
+        raise SerlabError(f'the run has no arm "{arm}"')
+    meters, variant = facts["study"]["meters"], Variant(**found[0]["variant"])
+    torch.set_num_threads(facts["study"]["resources"]["threads"])
+    system = make(variant)
+    labels = tuple(facts["corpora"][0]["labels"])
+    items, spent_ms = _items(system, labels, meters["seconds"])
+    call, size = _call(system, items, len(labels), device)
+    samples = time_calls(call, meters["calls"], device=device)
+    return {
+        "arm": arm,
+        "of": _of(found[0]["variant"], facts),
+        "device": device,
+        "seconds": meters["seconds"],
+        "threads": torch.get_num_threads(),
+        "latency_ms": {**{k: m.value for k, m in percentiles(samples).items()}, "n": len(samples)},
+        "samples_ns": samples,
+        "feature_ms": spent_ms,
+        **size,
+        "environment": store.keep_environment(fingerprint(device)),
+    }
+
+
+def _items(system: System, labels: tuple[str, ...], seconds: float) -> tuple[Items, float]:
+    """One utterance of noise, its features computed; and how long these took, in ms (median)."""
+    noise = generator(0, "meter").standard_normal(round(seconds * RATE_HZ)) * 0.1
+    audio = Audio(samples=np.float32(noise), rate_hz=RATE_HZ)
+    features = {name: feature(spec) for name, spec in system.inputs().items()}
+    arrays: dict[str, dict[str, FloatArray]] = {}
+    spent = 0.0
+    for name, made in features.items():
+        arrays[name] = {"noise": made.compute(audio)}
+        samples = time_calls(lambda made=made: made.compute(audio), 5, warm_up=1)  # type: ignore[misc]
+        spent += float(np.median(samples)) / 1e6
+    utterance = Utterance(id="noise", speaker="nobody", audio=SilentSource(), emotion=labels[0])
+    items = Items(
+        utterances=[utterance],
+        arrays=arrays,
+        rates={name: made.rate_hz for name, made in features.items()},
+        normaliser=Normaliser(mode="none"),
+        segments=system.segments(),
+        labels=labels,
+        speakers=(),
+        class_weights=torch.ones(len(labels)),
+    )
+    return items, spent
+
+
+def _call(
+    system: System, items: Items, n_classes: int, device: str
+) -> tuple[Callable[[], object], dict[str, Any]]:
+    """What is timed, from features in memory to scores, and the size of what does it."""
+    widths = {name: found["noise"].shape[1] for name, found in items.arrays.items()}
+    sizes = Sizes(n_classes=n_classes, n_speakers=8, n_features=widths, rate_hz=items.rates)
+    with torch_seeded(0, "meter"):
+        built = system.build(sizes)
+    stages = system.stages()
+    if not stages:
+        return _estimator_call(built, widths, n_classes)
+    network = built.eval().to(device)
+    batch = items.batch(items.starts(items.segments.test_hop_s)).to(torch.device(device))
+    bf16 = stages[-1].training.precision == "bf16" and device != "cpu"
+
+    def call() -> object:
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
+            return network(batch).scores
+
+    macs = count_macs(lambda: network(batch))
+    size = {"parameters": count_parameters(network), "macs": macs.value, "macs_reason": macs.reason}
+    return call, size
+
+
+def _estimator_call(
+    estimator: Any,
+    widths: Mapping[str, int],
+    n_classes: int,  # scikit-learn has no types
+) -> tuple[Callable[[], object], dict[str, Any]]:
+    """An estimator fitted on noise, and its learnt numbers."""
+    rng = generator(0, "meter", "fit")
+    inputs = {n: np.float32(rng.standard_normal((4 * n_classes, w))) for n, w in widths.items()}
+    estimator.fit(inputs, np.arange(4 * n_classes) % n_classes, 0)
+    one = {name: values[:1] for name, values in inputs.items()}
+    unknown = Measurement(value=None, unit="MAC", reason="counted for networks only")
+    size = {
+        "parameters": estimator.n_parameters(),
+        "macs": unknown.value,
+        "macs_reason": unknown.reason,
+    }
+    return lambda: estimator.predict(one), size
+
+
+def main(arguments: list[str]) -> int:
+    """Measures one arm and writes what it found."""
+    store = Store.open(Path(arguments[0]))
+    facts = store.resolved()
+    gpu = facts["study"]["resources"]["gpus"] > 0 and torch.cuda.is_available()
+    try:
+        found = measure_arm(store, arguments[1], "cuda" if gpu else "cpu")
+    except SerlabError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    path = store.write_json(f"meters/{digest(arguments[1])[:16]}.json", plain(found))
+    sys.stdout.write(json.dumps({"written": str(path)}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""What a person sees while a study runs: counts, the best so far, and the time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+
+class Progress:
+    """One line that is written over on a terminal, and a line now and then elsewhere.
+
+    Args:
+        total: folds that are planned.
+        done: folds that an earlier run left finished.
+    """
+
+    def __init__(self, total: int, done: int, out: TextIO | None = None) -> None:
+        self.out = out or sys.stderr
+        self.total, self.done, self.before = total, done, done
+        self.problems = 0
+        self.best: tuple[float, str] | None = None
+        self.started = time.monotonic()
+        self.shown = 0.0
+
+    def fold(self, arm: str, status: str, reason: str) -> None:
+        """Counts one fold, and says at once what went wrong with it."""
+        self.done += 1
+        if status != "completed":
+            self.problems += 1
+            self.line(f"{arm}: {status}: {reason}")
+        self.show()
+
+    def variant(self, arm: str, score: float) -> None:
+        """Remembers the best validation score of a whole trial."""
+        if score == score and (self.best is None or score > self.best[0]):
+            self.best = (score, arm)
+
+    def line(self, text: str) -> None:
+        """A line of its own."""
+        self.out.write(("\r\x1b[K" if self.out.isatty() else "") + text + "\n")
+        self.out.flush()
+
+    def show(self) -> None:
+        """The line of counts; off a terminal at most every ten seconds, and at the end."""
+        now, last = time.monotonic(), self.done >= self.total
+        if self.out.isatty():
+            self.out.write("\r\x1b[K" + self.text() + ("\n" if last else ""))
+            self.out.flush()
+        elif last or now - self.shown > 10:
+            self.shown = now
+            self.line(self.text())
+
+    def text(self) -> str:
+        """Counts, problems, the best so far, the time taken and left."""
+        spent = time.monotonic() - self.started
+        ran = self.done - self.before
+        left = spent / ran * (self.total - self.done) if ran else 0.0
+        parts = [f"{self.done}/{self.total} folds"]
+        if self.problems:
+            parts.append(f"{self.problems} failed or diverged")
+        if self.best:
+            parts.append(f"best validation {self.best[0]:.3f} ({self.best[1]})")
+        parts.append(f"{clock(spent)} taken")
+        if ran and left:
+            parts.append(f"about {clock(left)} left")
+        return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """A duration for people.
+
+    Example:
+        >>> clock(59), clock(61), clock(3700)
+        ('59 s', '1 min 01 s', '1 h 01 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

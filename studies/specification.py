@@ -1,0 +1,380 @@
+"""A study as a record: parsed from TOML, checked name by name before anything runs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from serlab.bench.contracts import ProtocolSpec, Scalar, Variant
+from serlab.bench.errors import BadFile, BadValue, SerlabError, UnknownName
+from serlab.models.variant import SYSTEMS, check_option, check_setting, resolve, settings_class
+from serlab.studies.catalogue import shipped
+
+Table = Mapping[str, Any]  # what a TOML table holds
+Design = Literal["ablate", "grid", "search"]
+DESIGNS: tuple[Design, ...] = ("ablate", "grid", "search")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusSpec:
+    """A corpus by name, with the reader's options."""
+
+    name: str
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One variant of a study and the label that computes from it."""
+
+    name: str
+    variant: Variant
+    kind: Literal["base", "arm", "baseline", "searched"] = "arm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a study may use; no part of what its results are."""
+
+    workers: int = 0
+    """Trials at a time; 0 means one for every ``threads`` cores (or for every GPU share)."""
+    threads: int = 1
+    gpus: float = 0.0
+    """GPUs a trial, for instance 0.5."""
+
+    def __post_init__(self) -> None:
+        """Checks the counts."""
+        if self.workers < 0 or self.threads < 1 or self.gpus < 0:
+            raise BadValue("resources", self, "workers from 0, threads from 1, gpus from 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meters:
+    """The serial pass after the trials."""
+
+    latency: bool = True
+    seconds: float = 3.0
+    """Length of the utterance that is timed."""
+    calls: int = 100
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if self.seconds <= 0:
+            raise BadValue("meters.seconds", self.seconds, "a number above 0")
+        if self.calls < 1:
+            raise BadValue("meters.calls", self.calls, "an integer of at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A numeric hyperparameter's search range."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """An Optuna search over slots and hyperparameters, judged on validation speakers."""
+
+    trials: int = 20
+    seed: int = 0
+    storage: str = ""
+    """Database URL; empty means an SQLite file in the run's folder."""
+    space: Mapping[str, Range | tuple[Scalar, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Everything that a study file says, defaults included."""
+
+    name: str
+    question: str
+    design: Design
+    base: Variant
+    arms: tuple[Arm, ...]
+    """The base first."""
+    corpora: tuple[CorpusSpec, ...]
+    protocol: ProtocolSpec = field(default_factory=ProtocolSpec)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    metric: str = "ua"
+    margin: float = 0.02
+    level: float = 0.95
+    max_epochs: int = 0
+    resources: Resources = field(default_factory=Resources)
+    meters: Meters = field(default_factory=Meters)
+    search: Search | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise BadValue("seeds", list(self.seeds), "one or more different integers")
+        if not 0 < self.margin < 1:
+            raise BadValue("margin", self.margin, "a number between 0 and 1, such as 0.02")
+        if not 0.5 <= self.level < 1:
+            raise BadValue("level", self.level, "a number from 0.5 to below 1, such as 0.95")
+        if self.max_epochs < 0:
+            raise BadValue("max_epochs", self.max_epochs, "an integer of at least 0")
+
+
+def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> Study:
+    """A shipped study by name, or one from a file, with ``key=value`` overrides.
+
+    Raises:
+        SerlabError: whatever is wrong with it, with the key and what was expected.
+    """
+    path = find_study(name_or_path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadFile(path, f"is not readable as TOML: {error}") from None
+    for assignment in overrides:
+        _override(table, assignment)
+    try:
+        return parse(table, path.stem)
+    except SerlabError as error:
+        raise SerlabError(f"{path.name}: {error}") from None
+
+
+def find_study(name_or_path: str) -> Path:
+    """The study's file."""
+    known = shipped()
+    path = Path(name_or_path)
+    if name_or_path in known:
+        return known[name_or_path]
+    if path.suffix == ".toml" or path.exists():
+        if not path.is_file():
+            raise BadFile(path, "is no study file (a TOML file was expected)")
+        return path
+    raise UnknownName("shipped study (nor is it a .toml file)", name_or_path, known)
+
+
+def _override(table: dict[str, Any], assignment: str) -> None:
+    """Puts ``protocol.max_folds=2`` into the table."""
+    key, sign, text = assignment.partition("=")
+    if not sign or not key.strip():
+        raise SerlabError(f'--set "{assignment}": expected key=value, such as base.set.epochs=5')
+    try:
+        value = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise BadValue(f"--set {key}", text, f"a key inside a table, and {parent} is none")
+    table[last] = value
+
+
+def parse(table: Table, name: str) -> Study:
+    """A study from its TOML table."""
+    simple = {"name", "question", "seeds", "metric", "margin", "level", "max_epochs"}
+    tables = {"base", "arms", "baselines", "corpora", "protocol", "resources", "meters"}
+    for key in table:
+        if key not in simple | tables | set(DESIGNS):
+            raise UnknownName("key of a study", key, simple | tables | set(DESIGNS))
+    for key in ("question", "base", "corpora"):
+        if key not in table:
+            raise SerlabError(f"{key} is missing; a study needs question, base and corpora")
+    designs = [design for design in DESIGNS if design in table] or ["ablate"]
+    if len(designs) > 1:
+        raise SerlabError(f"{' and '.join(designs)}: a study has one of them")
+    design: Design = designs[0]  # type: ignore[assignment]  # mypy widens the list
+    base, difference = _variant(table["base"], "base")
+    chosen = {key: table[key] for key in simple - {"name"} if key in table}
+    return build(
+        Study,
+        {
+            **chosen,
+            "name": str(table.get("name", name)),
+            "design": design,
+            "base": base,
+            "arms": _arms(table, design, base, table["base"], difference),
+            "corpora": tuple(
+                build(CorpusSpec, entry, f"corpora[{i}]")
+                for i, entry in enumerate(_tables(table, "corpora"))
+            ),
+            "protocol": build(ProtocolSpec, table.get("protocol", {}), "protocol"),
+            "resources": build(Resources, table.get("resources", {}), "resources"),
+            "meters": build(Meters, table.get("meters", {}), "meters"),
+            "search": _search(table["search"], base) if design == "search" else None,
+        },
+        "",
+    )
+
+
+def _tables(table: Table, key: str) -> list[Table]:
+    found = table.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise BadValue(key, found, f"tables, each under [[{key}]]")
+    if key == "corpora" and not found:
+        raise BadValue(key, found, "at least one [[corpora]]")
+    return found
+
+
+def _variant(table: object, where: str) -> tuple[Variant, dict[str, Scalar]]:
+    """The variant of a table {system, preset, set} and what its set says."""
+    if not isinstance(table, dict):
+        raise BadValue(where, table, "a table with system, preset and set")
+    for key in table:
+        if key not in ("system", "preset", "set", "name"):
+            raise UnknownName("key", key, ("system", "preset", "set", "name"), where=where)
+    if "system" not in table:
+        raise SerlabError(f"{where}.system is missing; known: {', '.join(SYSTEMS.entries())}")
+    changes = dict(table.get("set", {}))
+    variant = resolve(table["system"], table.get("preset", ""), changes, where=where)
+    return variant, changes
+
+
+def _arms(
+    table: Table, design: Design, base: Variant, origin: Table, changes: Mapping[str, Scalar]
+) -> tuple[Arm, ...]:
+    """The base, the arms that the design makes of it, and those written out."""
+    arms = [Arm(name="base", variant=base, kind="base")]
+
+    def add(differences: Mapping[str, Scalar], where: str) -> None:
+        merged = {**changes, **differences}
+        variant = resolve(base.system, origin.get("preset", ""), merged, where=where)
+        name = variant.difference(base)
+        if name != "base":
+            arms.append(Arm(name=name, variant=variant))
+
+    if design == "ablate":
+        for slot, options in _choices(table.get("ablate", {}), "ablate").items():
+            for option in options:
+                add({slot: option}, "ablate")
+    if design == "grid":
+        for differences in _product(_choices(table["grid"], "grid")):
+            add(differences, "grid")
+    for key, kind in (("arms", "arm"), ("baselines", "baseline")):
+        for i, entry in enumerate(_tables(table, key)):
+            arms.append(_written(entry, f"{key}[{i}]", kind, base))
+    seen: set[str] = set()
+    for arm in arms:
+        if arm.name in seen:
+            raise SerlabError(f'two arms are both "{arm.name}"; give one a name of its own')
+        seen.add(arm.name)
+    return tuple(arms)
+
+
+def _written(entry: Table, where: str, kind: str, base: Variant) -> Arm:
+    variant, changes = _variant({"system": base.system, **entry}, where)
+    parts = [f"{k}={v}" for k, v in changes.items()]
+    name = variant.difference(base)
+    if variant.system != base.system:
+        name = " ".join([variant.system, ", ".join(parts)]).strip()
+    return Arm(name=str(entry.get("name", name)), variant=variant, kind=kind)  # type: ignore[arg-type]
+
+
+def _choices(table: object, where: str) -> dict[str, list[Scalar]]:
+    if not isinstance(table, dict):
+        raise BadValue(where, table, "a table of slots, each with a list of options")
+    for name, options in table.items():
+        if not isinstance(options, list) or not options:
+            raise BadValue(f"{where}.{name}", options, "a list of options")
+    return table
+
+
+def _product(choices: Mapping[str, Sequence[Scalar]]) -> list[dict[str, Scalar]]:
+    found: list[dict[str, Scalar]] = [{}]
+    for name, options in choices.items():
+        found = [{**known, name: option} for known in found for option in options]
+    return found
+
+
+def _search(table: Table, base: Variant) -> Search:
+    """The search with its space checked against the base's slots and hyperparameters."""
+    if not isinstance(table, dict):
+        raise BadValue("search", table, "a table with trials and space")
+    space: dict[str, Range | tuple[Scalar, ...]] = {}
+    settings = {f.name: f for f in fields(settings_class(base.system))}
+    for name, values in dict(table.get("space", {})).items():
+        where = f"search.space.{name}"
+        if isinstance(values, list) and values:
+            check = _checker(name, base, settings, where)
+            space[name] = tuple(check(value) for value in values)
+        elif isinstance(values, dict) and name in settings:
+            space[name] = _range(values, settings[name], where)
+        else:
+            _checker(name, base, settings, where)
+            raise BadValue(where, values, "a list of values, or a table with low and high")
+    if not space:
+        raise BadValue("search.space", {}, "at least one slot or hyperparameter")
+    found: Search = build(Search, {**table, "space": space}, "search")
+    if found.trials < 1:
+        raise BadValue("search.trials", found.trials, "an integer of at least 1")
+    return found
+
+
+def _checker(name: str, base: Variant, settings: Mapping[str, Field[Any]], where: str) -> Any:
+    """What checks one value of a slot or hyperparameter of the space."""
+    if name in base.options:
+        return lambda value: check_option(name, value, where=where)
+    if name in settings:
+        return lambda value: check_setting(settings[name], value, where=where)
+    raise UnknownName(f"slot or setting of {base.system}", name, (*base.options, *settings),
+                      where="search.space")  # fmt: skip
+
+
+def _range(values: Table, setting: Field[Any], where: str) -> Range:
+    found: Range = build(Range, values, where)
+    kind = type(setting.default)
+    if kind not in (int, float):
+        raise BadValue(where, dict(values), "a list of values")
+    for end in ("low", "high"):
+        check_setting(setting, kind(getattr(found, end)), where=f"{where}.{end}")
+    if found.low >= found.high or (found.log and found.low <= 0):
+        raise BadValue(where, dict(values), "low below high, and above 0 where log is true")
+    return found
+
+
+def build(cls: type[Any], table: object, where: str) -> Any:  # an instance of cls
+    """A dataclass from a table: every key known, every type right.
+
+    Raises:
+        UnknownName: a key that the dataclass lacks.
+        BadValue: a value of another type.
+    """
+    if not isinstance(table, Mapping):
+        raise BadValue(where, table, "a table")
+    known = {f.name: f for f in fields(cls)}
+    hints = get_type_hints(cls)
+    prefix = f"{where}." if where else ""
+    values = {}
+    for key, value in table.items():
+        if key not in known:
+            raise UnknownName("key", key, known, where=where)
+        values[key] = _typed(hints[key], value, f"{prefix}{key}")
+    for key, f in known.items():
+        if key not in values and f.default is MISSING and f.default_factory is MISSING:
+            raise SerlabError(f"{prefix}{key} is missing")
+    return cls(**values)
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:  # any annotation and any TOML value
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value not in arguments:
+            raise UnknownName("value", value, arguments, where=where)
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_typed(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint in (int, float, str, bool):
+        names = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+        if type(value) is not hint or value != value:
+            raise BadValue(where, value, names[hint])
+        return value
+    if origin is tuple:
+        raise BadValue(where, value, "a list")
+    kind = origin if origin not in (None, UnionType) else hint
+    if not isinstance(value, kind):
+        raise BadValue(where, value, f"a {getattr(kind, '__name__', kind)}")
+    return value

@@ -1,0 +1,162 @@
+"""What runs in a Ray worker: fold after fold of one job, each kept before it is reported."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from serlab.bench.cache import Cache
+from serlab.bench.contracts import FeatureSpec, Fold, FoldResult, Part, Status, digest
+from serlab.bench.features.base import extract, feature
+from serlab.bench.meters.environment import fingerprint
+from serlab.bench.metrics.base import evaluate
+from serlab.bench.store import Store
+from serlab.bench.trial import Bench, run_fold
+from serlab.models.variant import make, resolve
+from serlab.studies.plan import Ground, Job, Plan, make_plan
+from serlab.studies.specification import Arm, Study
+
+OBJECTIVE = "validation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What every worker of a run is told once."""
+
+    run: Path
+    study: Study
+    roots: Mapping[str, Path]
+    device: str
+    cache: Path
+    working_directory: Path = field(default_factory=Path.cwd)
+
+
+@cache
+def open_plan(text: str) -> Plan:
+    """The plan of an order, made once a process; the key is the order's text."""
+    order = _ORDERS[text]
+    os.chdir(order.working_directory)
+    return make_plan(order.study, order.roots)
+
+
+_ORDERS: dict[str, Order] = {}
+_BENCHES: dict[str, Bench] = {}
+
+
+def bench_for(ground: Ground, inputs: Mapping[str, FeatureSpec], cached: Cache | None) -> Bench:
+    """The corpus with the features of one system, mapped from the cache, once a process."""
+    full = {name: feature(spec) for name, spec in inputs.items()}
+    key = digest({"data": ground.data, "inputs": {n: f.spec for n, f in full.items()},
+                  "split": ground.split.hash})  # fmt: skip
+    if key not in _BENCHES:
+        used = {
+            i for fold in ground.split.folds for i in (*fold.train, *fold.validation, *fold.test)
+        }
+        utterances = [u for u in ground.corpus.utterances if u.id in used]
+        _BENCHES[key] = Bench(
+            corpus=ground.corpus,
+            split=ground.split,
+            arrays={n: extract(f.spec, utterances, cache=cached) for n, f in full.items()},
+            rates={n: f.rate_hz for n, f in full.items()},
+        )
+    return _BENCHES[key]
+
+
+class FoldTrainable(tune.Trainable):
+    """A Tune trial: one step a fold; folds in the store are not trained again."""
+
+    def setup(self, config: dict[str, Any], order: Order | None = None) -> None:
+        """Opens the plan; further trials of the process find it open."""
+        import torch
+
+        assert order is not None
+        torch.set_num_threads(order.study.resources.threads)
+        torch.use_deterministic_algorithms(True, warn_only=order.device != "cpu")
+        self.order = order
+        text = digest({"run": order.run, "study": order.study})
+        _ORDERS[text] = order
+        self.plan = open_plan(text)
+        self.store = Store.create(order.run)
+        self.begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Takes the next job in the same process."""
+        self.begin(new_config)
+        return True
+
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Lists the folds that the configuration asks for."""
+        self.work = [
+            (job, fold) for job in jobs_of(self.plan, config) for fold in job.ground.split.folds
+        ]
+        self.known = {r.cell: r for r in self.store.records() if r.status is not Status.FAILED}
+        self.done = 0
+        self.total = 0.0
+
+    def step(self) -> dict[str, Any]:
+        """Trains the next fold, or takes it from the store."""
+        job, fold = self.work[self.done]
+        result = self.known.get(f"{job.trial.key}-{fold.name}") or self.train_fold(job, fold)
+        self.done += 1
+        self.total += validation_score(result, self.store, self.plan.study.metric)
+        return {
+            OBJECTIVE: self.total / self.done,
+            "status": result.status.value,
+            "reason": result.reason,
+            "arm": job.arm,
+            "cell": result.cell,
+            "done": self.done == len(self.work),
+        }
+
+    def train_fold(self, job: Job, fold: Fold) -> FoldResult:
+        """Runs one fold and keeps its record before Tune hears of it."""
+        system = make(job.trial.variant)
+        bench = bench_for(job.ground, system.inputs(), Cache(self.order.cache))
+        result = run_fold(job.trial, job.arm, fold, system, bench, self.order.device)
+        environment = self.store.keep_environment(fingerprint(self.order.device))
+        result = replace(result, environment=environment)
+        self.store.append(result)
+        return result
+
+
+def jobs_of(plan: Plan, config: Mapping[str, Any]) -> list[Job]:
+    """The jobs of a Tune configuration: one of a design's, or a searched variant's."""
+    if "arm" in config:
+        return [
+            job
+            for job in plan.jobs()
+            if (job.arm, job.ground.corpus.name, job.trial.seed)
+            == (config["arm"], config["corpus"], config["seed"])
+        ]
+    return plan.jobs((searched(plan.study, config),))
+
+
+def searched(study: Study, config: Mapping[str, Any]) -> Arm:
+    """The arm of a search's point: the base with some values changed."""
+    base = study.base
+    known = {**base.settings, **base.options}
+    values = {name: _as(known[name], value) for name, value in config.items() if name in known}
+    variant = resolve(base.system, base.preset, {**known, **values})
+    return Arm(name=variant.difference(base), variant=variant, kind="searched")
+
+
+def _as(known: object, value: Any) -> Any:  # a scalar of the kind of the known one
+    return type(known)(value) if isinstance(known, int | float) else value
+
+
+def validation_score(result: FoldResult, store: Store, name: str) -> float:
+    """The study's metric on the validation part of one fold; NaN where there is none.
+
+    Optuna takes a NaN for a failed trial, so that a variant which breaks cannot win a search.
+    """
+    if result.status is not Status.COMPLETED:
+        return math.nan
+    held = store.predictions(result.cell)
+    rows = [i for i, part in enumerate(held.parts) if part == Part.VALIDATION]
+    return evaluate(name, held.truth[rows], held.scores[rows]) if rows else math.nan
