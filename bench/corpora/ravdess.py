@@ -1,0 +1,101 @@
+"""The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS), its audio files.
+
+Livingstone, Russo: "The Ryerson Audio-Visual Database of Emotional Speech and Song", PLoS ONE
+13(5), 2018. The official tree has a folder ``Actor_01`` ... for each of 24 actors. A name is
+seven numbers: modality, vocal channel, emotion, intensity, statement, repetition, actor; actors
+with an odd number are male.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from serlab.bench.audio import AudioFile
+from serlab.bench.contracts import Corpus, Scalar, Utterance
+from serlab.bench.corpora.base import CORPORA, Scheme, choice, named_files
+from serlab.bench.errors import BadFile
+
+EMOTIONS = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happiness",
+    "04": "sadness",
+    "05": "anger",
+    "06": "fear",
+    "07": "disgust",
+    "08": "surprise",
+}
+SENTENCES = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
+INTENSITIES = {"01": "normal", "02": "strong"}
+CHANNELS = {"01": "speech", "02": "song"}
+
+SCHEME = Scheme(
+    corpus="ravdess",
+    pattern=re.compile(r"03-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])"),
+    words=(
+        "modality (03, audio alone), channel, emotion, intensity, statement, repetition, actor, "
+        "such as 03-01-05-01-02-01-12.wav"
+    ),
+)
+
+
+@CORPORA.register(
+    "ravdess",
+    title="Ryerson Audio-Visual Database of Emotional Speech and Song",
+    language="English",
+    licence="CC BY-NC-SA 4.0",
+    source="Livingstone and Russo, PLoS ONE 13(5), 2018",
+    needs_root=True,
+    counts={
+        "anger": 192,
+        "calm": 192,
+        "disgust": 192,
+        "fear": 192,
+        "happiness": 192,
+        "neutral": 96,
+        "sadness": 192,
+        "surprise": 192,
+    },
+    options={"unknown": "error", "channel": "speech"},
+)
+def ravdess(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
+    """Acted English speech, 8 emotions, 24 speakers, 2 sentences.
+
+    The option ``channel`` is ``"speech"`` or ``"song"``.
+
+    Raises:
+        BadFile: the folder has none of the corpus's files, or one with another name.
+    """
+    assert root is not None
+    files = named_files(root, SCHEME, unknown=choice(options, "unknown", ("error", "skip")))
+    channel = choice(options, "channel", ("speech", "song"))
+    wanted = [(path, match) for path, match in files if CHANNELS[match[1]] == channel]
+    return Corpus(
+        name="ravdess",
+        utterances=tuple(_utterance(path, match) for path, match in wanted),
+        labels=tuple(sorted(EMOTIONS.values())),
+        licence="CC BY-NC-SA 4.0",
+        source="Livingstone and Russo, PLoS ONE 13(5), 2018",
+    )
+
+
+def _utterance(path: Path, match: re.Match[str]) -> Utterance:
+    _, emotion, intensity, sentence, repetition, actor = match.groups()
+    folder = re.fullmatch(r"Actor_(\d\d)", path.parent.name)
+    if folder and folder[1] != actor:
+        raise BadFile(path, f"its name says actor {actor} and its folder {path.parent.name}")
+    return Utterance(
+        id=path.stem,
+        speaker=actor,
+        audio=AudioFile(path=path),
+        emotion=EMOTIONS[emotion],
+        sentence=sentence,
+        text=SENTENCES[sentence],
+        facts={
+            "sex": "male" if int(actor) % 2 else "female",
+            "intensity": INTENSITIES[intensity],
+            "repetition": repetition,
+        },
+    )

@@ -1,0 +1,80 @@
+"""What a file holds, as a hash that is worked out once and remembered.
+
+The memory is a file of lines in the cache folder (``SERLAB_CACHE``, else ``~/.cache/serlab``),
+keyed by path, size and time of change, so that a changed file is hashed anew. A cache folder that
+cannot be written costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from serlab.bench.errors import BadFile
+
+MEMORY = "file-hashes.txt"
+
+
+def cache_folder() -> Path:
+    """The folder for whatever can be worked out again."""
+    given = os.environ.get("SERLAB_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "serlab"
+
+
+def file_hashes(paths: Iterable[Path]) -> dict[Path, str]:
+    """SHA-256 of the bytes of every file.
+
+    Raises:
+        BadFile: a file is missing or unreadable.
+    """
+    known, found, new = _recall(), {}, []
+    for path in paths:
+        key = _key(path)
+        if key not in known:
+            known[key] = _hash(path)
+            new.append(f"{known[key]} {key}\n")
+        found[path] = known[key]
+    _remember(new)
+    return found
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of one file's bytes. Raises BadFile."""
+    return file_hashes([path])[path]
+
+
+def _key(path: Path) -> str:
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise BadFile(path, f"cannot be read: {error.strerror}") from None
+    return f"{facts.st_size} {facts.st_mtime_ns} {path.resolve()}".encode("unicode_escape").decode()
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadFile(path, f"cannot be read: {error.strerror}") from None
+
+
+def _recall() -> dict[str, str]:
+    try:
+        text = (cache_folder() / MEMORY).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line[:-1].split(" ", 1) for line in text.splitlines(True) if line.endswith("\n"))
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and len(pair[0]) == 64}
+
+
+def _remember(lines: list[str]) -> None:
+    if not lines:
+        return
+    with contextlib.suppress(OSError):  # the memory saves time; nothing depends on it
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        with (cache_folder() / MEMORY).open("a", encoding="ascii") as file:
+            file.write("".join(lines))
