@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from serlab.bench.contracts import Augmentation, FloatArray, Segments, Utterance
 from serlab.bench.errors import BadValue
+from torch import Tensor
 
 Arrays = Mapping[str, Mapping[str, FloatArray]]
 """By input, by utterance id: (frame, value)."""
@@ -99,11 +98,11 @@ class Normaliser:
 def _moments(arrays: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation (never 0) over the frames of all arrays, in one pass each."""
     count = sum(len(a) for a in arrays)
-    mean = sum(a.sum(axis=0, dtype=np.float64) for a in arrays) / count
-    square = sum(((a - mean) ** 2).sum(axis=0, dtype=np.float64) for a in arrays) / count
+    mean = np.sum([a.sum(axis=0, dtype=np.float64) for a in arrays], axis=0) / count
+    square = np.sum([((a - mean) ** 2).sum(axis=0) for a in arrays], axis=0) / count
     deviation = np.sqrt(square)
     deviation[deviation < 1e-8] = 1.0
-    return np.float32(mean), np.float32(deviation)
+    return mean.astype(np.float32), deviation.astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)

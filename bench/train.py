@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR, OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
 from serlab.bench.contracts import Augmentation, FloatArray, Selection, Stage, TrainingSettings
 from serlab.bench.data import Batch, Items, augment
 from serlab.bench.metrics.categorical import ua
 from serlab.bench.seeds import generator, torch_seeded
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR, OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +182,8 @@ class Trainer:
         """Scores the validation part and keeps the weights of the best epoch so far."""
         if self.validation is None or not stage.selects:
             return
-        scores, truth = predict(network, self.validation, self.device)
+        bf16 = stage.training.precision == "bf16"
+        scores, truth = predict(network, self.validation, self.device, bf16=bf16)
         loss = float(-np.log(np.clip(scores[np.arange(len(truth)), truth], 1e-12, 1)).mean())
         accuracy = ua(truth, scores)
         curves.setdefault("validation_loss", []).append(loss)
@@ -199,19 +200,25 @@ class Trainer:
 
 
 def predict(
-    network: nn.Module, items: Items, device: torch.device, *, batch_size: int = 64
-) -> tuple[FloatArray, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    network: nn.Module,
+    items: Items,
+    device: torch.device,
+    *,
+    batch_size: int = 64,
+    bf16: bool = False,
+) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Probabilities (utterance, class), means over segments, and the true classes."""
     network.eval()
     total = np.zeros((len(items.utterances), len(items.labels)))
     count = np.zeros((len(items.utterances), 1))
     for batch in _in_order(items, batch_size):
-        with torch.inference_mode():
-            scores = network(batch.to(device)).scores.float().softmax(dim=1).cpu().numpy()
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            output = network(batch.to(device))
+        scores = output.scores.float().softmax(dim=1).cpu().numpy()
         np.add.at(total, batch.items.numpy(), scores)
         np.add.at(count, batch.items.numpy(), 1)
     truth = np.array([items.labels.index(u.emotion or "") for u in items.utterances])
-    return np.float32(total / count), truth
+    return (total / count).astype(np.float32), truth
 
 
 def _in_order(items: Items, size: int) -> Iterator[Batch]:
@@ -232,7 +239,7 @@ def _smooth(batch: Batch, share: float) -> Batch:
 def _averaged(network: nn.Module, settings: TrainingSettings) -> AveragedModel | None:
     if not settings.average:
         return None
-    decay = get_ema_multi_avg_fn(settings.average)
+    decay = get_ema_multi_avg_fn(settings.average)  # type: ignore[no-untyped-call]
     return AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
 
 

@@ -30,7 +30,7 @@ from serlab.bench.contracts import (
 from serlab.bench.data import Arrays, Items, Normaliser, class_weights
 from serlab.bench.meters.memory import peak_memory
 from serlab.bench.seeds import seed_of, torch_seeded
-from serlab.bench.train import Diverged, Trainer, predict
+from serlab.bench.train import Diverged, Trained, Trainer, predict
 
 
 class Estimator(Protocol):
@@ -80,47 +80,58 @@ def run_fold(
     spec: TrialSpec, arm: str, fold: Fold, system: System, bench: Bench, device: str = "cpu"
 ) -> FoldResult:
     """Trains and tests one fold; whatever goes wrong becomes a result that says so."""
-    facts = {
-        "trial": spec.key,
-        "arm": arm,
-        "corpus": bench.corpus.name,
-        "split": bench.split.hash,
-        "fold": fold.name,
-        "seed": spec.seed,
-    }
+    blank = FoldResult(
+        trial=spec.key,
+        arm=arm,
+        corpus=bench.corpus.name,
+        split=bench.split.hash,
+        fold=fold.name,
+        seed=spec.seed,
+        status=Status.FAILED,
+    )
     wall, cpu = time.perf_counter(), time.process_time()
     with peak_memory(device) as measurements:
         try:
-            result = _fit(spec, fold, system, bench, torch.device(device), facts)
+            result = _fit(blank, fold, system, bench, torch.device(device), spec.max_epochs)
         except Diverged as error:
-            result = FoldResult(**facts, status=Status.DIVERGED, reason=str(error))
+            result = replace(blank, status=Status.DIVERGED, reason=str(error))
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
-            result = FoldResult(**facts, status=Status.FAILED, reason=reason)
+            result = replace(blank, reason=reason)
     measurements["train_wall"] = Measurement(value=time.perf_counter() - wall, unit="s")
     measurements["train_cpu"] = Measurement(value=time.process_time() - cpu, unit="s")
     return replace(result, measurements=measurements)
 
 
 def _fit(
-    spec: TrialSpec,
+    blank: FoldResult,
     fold: Fold,
     system: System,
     bench: Bench,
     device: torch.device,
-    facts: Mapping[str, object],
+    max_epochs: int,
 ) -> FoldResult:
+    """The result with its status, curves and predictions filled in."""
     parts = {part: bench.utterances(fold.part(part)) for part in Part}
     items = _items(parts, system, bench)
     judged = [part for part in (Part.TEST, Part.VALIDATION) if parts[part]]
-    stages = tuple(_shortened(stage, spec.max_epochs) for stage in system.stages())
+    seed = seed_of(blank.seed, bench.corpus.name, fold.name)
+    with torch_seeded(seed, "weights"):
+        built = system.build(bench.sizes(len(items[Part.TRAIN].speakers)))
+    stages = tuple(_shortened(stage, max_epochs) for stage in system.stages())
+    curves: Mapping[str, tuple[float, ...]] = {}
+    epoch = None
     if stages:
-        scores, curves, epoch = _train(spec, fold, system, stages, items, bench, device, judged)
+        trained = _train(built.to(device), stages, items, system, bench, device, seed)
+        curves, epoch = trained.curves, trained.chosen_epoch
+        scores = {part: predict(built, items[part], device)[0] for part in judged}
     else:
-        scores, curves, epoch = _estimate(spec, fold, system, items, bench, judged), {}, None
-    return FoldResult(
-        **facts,  # type: ignore[arg-type]  # the words of `run_fold`
+        inputs, truth = vectors(items[Part.TRAIN])
+        built.fit(inputs, truth, seed % 2**31)
+        scores = {part: built.predict(vectors(items[part])[0]) for part in judged}
+    return replace(
+        blank,
         status=Status.COMPLETED,
         chosen_epoch=epoch,
         curves=curves,
@@ -156,18 +167,14 @@ def _items(
 
 
 def _train(
-    spec: TrialSpec,
-    fold: Fold,
-    system: System,
+    network: torch.nn.Module,
     stages: Sequence[Stage],
     items: Mapping[Part, Items],
+    system: System,
     bench: Bench,
     device: torch.device,
-    judged: Sequence[Part],
-) -> tuple[dict[Part, FloatArray], Mapping[str, tuple[float, ...]], int]:
-    seed = seed_of(spec.seed, bench.corpus.name, fold.name)
-    with torch_seeded(seed, "weights"):
-        network = system.build(bench.sizes(len(items[Part.TRAIN].speakers))).to(device)
+    seed: int,
+) -> Trained:
     trainer = Trainer(
         train=items[Part.TRAIN],
         validation=items[Part.VALIDATION] if items[Part.VALIDATION].utterances else None,
@@ -176,24 +183,7 @@ def _train(
         seed=seed,
         device=device,
     )
-    trained = trainer.run(network, stages)
-    scores = {part: predict(network, items[part], device)[0] for part in judged}
-    return scores, trained.curves, trained.chosen_epoch
-
-
-def _estimate(
-    spec: TrialSpec,
-    fold: Fold,
-    system: System,
-    items: Mapping[Part, Items],
-    bench: Bench,
-    judged: Sequence[Part],
-) -> dict[Part, FloatArray]:
-    seed = seed_of(spec.seed, bench.corpus.name, fold.name)
-    estimator: Estimator = system.build(bench.sizes(len(items[Part.TRAIN].speakers)))
-    inputs, truth = vectors(items[Part.TRAIN])
-    estimator.fit(inputs, truth, seed % 2**31)
-    return {part: estimator.predict(vectors(items[part])[0]) for part in judged}
+    return trainer.run(network, stages)
 
 
 def vectors(items: Items) -> tuple[dict[str, FloatArray], npt.NDArray[np.int64]]:

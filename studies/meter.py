@@ -111,7 +111,7 @@ def measure_arm(store: Store, arm: str, device: str = "cpu") -> dict[str, Any]: 
 def _items(system: System, labels: tuple[str, ...], seconds: float) -> tuple[Items, float]:
     """One utterance of noise, its features computed; and how long these took, in ms (median)."""
     noise = generator(0, "meter").standard_normal(round(seconds * RATE_HZ)) * 0.1
-    audio = Audio(samples=np.float32(noise), rate_hz=RATE_HZ)
+    audio = Audio(samples=noise.astype(np.float32), rate_hz=RATE_HZ)
     features = {name: feature(spec) for name, spec in system.inputs().items()}
     arrays: dict[str, dict[str, FloatArray]] = {}
     spent = 0.0
@@ -164,7 +164,8 @@ def _estimator_call(
 ) -> tuple[Callable[[], object], dict[str, Any]]:
     """An estimator fitted on noise, and its learnt numbers."""
     rng = generator(0, "meter", "fit")
-    inputs = {n: np.float32(rng.standard_normal((4 * n_classes, w))) for n, w in widths.items()}
+    shape = {name: (4 * n_classes, width) for name, width in widths.items()}
+    inputs = {name: rng.standard_normal(s, dtype=np.float32) for name, s in shape.items()}
     estimator.fit(inputs, np.arange(4 * n_classes) % n_classes, 0)
     one = {name: values[:1] for name, values in inputs.items()}
     unknown = Measurement(value=None, unit="MAC", reason="counted for networks only")

@@ -113,7 +113,7 @@ def make_plan(
         Leak: a fold shares a speaker between its parts, and its protocol does not say so.
         SerlabError: a corpus, a protocol or a metric that does not fit.
     """
-    if metric(study.metric).facts["task"] != "categorical":
+    if metric(study.metric, where="metric").task != "categorical":
         raise SerlabError(f"metric {study.metric} judges continuous labels; the study has classes")
     skipped = _unavailable(study)
     if "base" in skipped:

@@ -263,8 +263,8 @@ def space_of(plan: Plan) -> dict[str, optuna.distributions.BaseDistribution]:
             step = int(values.step) or 1
             found[name] = IntDistribution(int(values.low), int(values.high), values.log, step)
         else:
-            step = values.step or None
-            found[name] = FloatDistribution(values.low, values.high, values.log, step)
+            grid = values.step or None
+            found[name] = FloatDistribution(values.low, values.high, values.log, grid)
     return found
 
 
@@ -329,7 +329,7 @@ def _reporter(progress: Progress) -> Callback:
     from ray.tune import Callback
     from serlab.studies.worker import OBJECTIVE
 
-    class Reporter(Callback):  # type: ignore[misc]  # Ray has no types
+    class Reporter(Callback):
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
@@ -367,7 +367,7 @@ def _add_searched(plan: Plan, store: Store, command: str, created: str) -> None:
 
     memory = optuna.load_study(study_name=plan.name, storage=_storage(plan, store))
     ended = memory.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
-    best = {}
+    best: dict[str, optuna.trial.FrozenTrial] = {}
     for trial in sorted(ended, key=lambda t: -(t.value or 0.0)):
         best.setdefault(searched(plan.study, trial.params).name, trial)
     arms = [searched(plan.study, trial.params) for trial in best.values()]

@@ -1,14 +1,13 @@
 """Filters: the shapes of the first layer's kernels, frequency x time.
 
 Each option takes the numbers of input and output channels and two shapes, that of the
-frequency-shaped and that of the time-shaped kernels, and gives one layer. Padding is half the
-kernel, rounded down on both sides, so that even extents lose one row or column; where two
-groups differ by one, the longer is cut.
+frequency-shaped and that of the time-shaped kernels, and gives a layer whose output is a list of
+maps, one for each group of channels. Padding is half the kernel, rounded down on both sides, so
+that even extents lose one row or column; where two groups differ by one, the longer is cut.
 """
 
 from __future__ import annotations
 
-import torch
 from serlab.models.variant import OPTIONS
 from torch import Tensor, nn
 
@@ -29,23 +28,35 @@ class Both(nn.Module):
         self.frequency = _convolution(n_in, n_out // 2, frequency)
         self.time = _convolution(n_in, n_out - n_out // 2, time)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Both groups side by side on the channel axis."""
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Both groups' maps, of one size."""
         a, b = self.frequency(x), self.time(x)
         f, t = min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3])
-        return torch.cat([a[:, :, :f, :t], b[:, :, :f, :t]], dim=1)
+        return [a[:, :, :f, :t], b[:, :, :f, :t]]
+
+
+class One(nn.Module):
+    """All channels from kernels of one shape."""
+
+    def __init__(self, n_in: int, n_out: int, shape: Shape) -> None:
+        super().__init__()
+        self.only = _convolution(n_in, n_out, shape)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The one group's maps."""
+        return [self.only(x)]
 
 
 @OPTIONS.register("filters.frequency", source="Li et al., Interspeech 2018", tag="N")
 def frequency(n_in: int, n_out: int, frequency: Shape, time: Shape) -> nn.Module:
     """All channels from frequency-shaped kernels."""
-    return _convolution(n_in, n_out, frequency)
+    return One(n_in, n_out, frequency)
 
 
 @OPTIONS.register("filters.time", source="Li et al., Interspeech 2018", tag="N")
 def time(n_in: int, n_out: int, frequency: Shape, time: Shape) -> nn.Module:
     """All channels from time-shaped kernels."""
-    return _convolution(n_in, n_out, time)
+    return One(n_in, n_out, time)
 
 
 @OPTIONS.register("filters.square", source="ours", tag="I")
@@ -53,4 +64,4 @@ def square(n_in: int, n_out: int, frequency: Shape, time: Shape) -> nn.Module:
     """All channels from square kernels whose area is nearest the mean of the two shapes'."""
     area = (frequency[0] * frequency[1] + time[0] * time[1]) / 2
     side = max(1, round(area**0.5))
-    return _convolution(n_in, n_out, (side, side))
+    return One(n_in, n_out, (side, side))

@@ -9,7 +9,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from serlab.bench.contracts import FeatureSpec
+from serlab.bench.errors import BadValue
 from serlab.models.variant import OPTIONS
+
+BIN_S = 0.1
+"""Length of the Fourier transform in seconds: bins of 10 Hz, as in the paper [N]."""
 
 
 class ImageSettings(Protocol):
@@ -23,14 +27,18 @@ class ImageSettings(Protocol):
 
 @OPTIONS.register("front_end.spectrogram", source="Li et al., Interspeech 2018", tag="N")
 def spectrogram(settings: ImageSettings, compression: str) -> FeatureSpec:
-    """Magnitude spectrogram from 0 Hz up, companded; neighbouring bins pooled to the bands."""
+    """Magnitude spectrogram from 0 Hz up, companded; neighbouring bins are pooled to the bands."""
+    n_bins = round(settings.top_hz * BIN_S)
+    if n_bins % settings.n_bands:
+        expected = f"a divisor of the {n_bins} bins of 10 Hz below {settings.top_hz:g} Hz"
+        raise BadValue("n_bands", settings.n_bands, expected)
     return FeatureSpec(
         name="spectrogram",
         settings={
             "hop_s": settings.hop_s,
             "window_s": settings.window_s,
             "top_hz": settings.top_hz,
-            "n_bands": settings.n_bands,
+            "pool_bins": n_bins // settings.n_bands,
             "compression": compression,
         },
     )

@@ -31,7 +31,7 @@ class Pooling(nn.Module):
         weights = self.weigh(x.float(), places)
         embedding = torch.einsum("bcp,bp->bc", x.float().flatten(2), weights)
         scores = self.top_down(embedding[:, :, None, None])[:, :, 0, 0]
-        return scores, embedding, weights.unflatten(1, x.shape[2:])
+        return scores, embedding, _map(weights, x)
 
     def weigh(self, x: Tensor, places: Tensor) -> Tensor:
         """Weight of each place, (item, place)."""
@@ -47,7 +47,8 @@ class BottomUp(Pooling):
 
     def logits(self, x: Tensor, places: Tensor, fill: float) -> Tensor:
         """The bottom-up map, (item, place), with masked places filled."""
-        return self.bottom_up(x).float().flatten(1).masked_fill(~places, fill)
+        values: Tensor = self.bottom_up(x).float().flatten(1).masked_fill(~places, fill)
+        return values
 
 
 @OPTIONS.register("pooling.attention", source="Li et al., Interspeech 2018", tag="N")
@@ -120,7 +121,7 @@ class TopDownOnly(Pooling):
         weights = maps.masked_fill(~places[:, None], -torch.inf).softmax(dim=2)
         mean = weights.mean(dim=1)
         embedding = torch.einsum("bcp,bp->bc", x.float().flatten(2), mean)
-        return (weights * maps).sum(dim=2), embedding, mean.unflatten(1, x.shape[2:])
+        return (weights * maps).sum(dim=2), embedding, _map(mean, x)
 
 
 @OPTIONS.register("pooling.mean", source="Li et al., Interspeech 2018", tag="A")
@@ -143,4 +144,9 @@ class Max(Pooling):
         embedding, where = values.max(dim=2)
         hits = torch.zeros_like(values[:, 0]).scatter_add_(1, where, torch.ones_like(embedding))
         scores = self.top_down(embedding[:, :, None, None])[:, :, 0, 0]
-        return scores, embedding, (hits / values.shape[1]).unflatten(1, x.shape[2:])
+        return scores, embedding, _map(hits / values.shape[1], x)
+
+
+def _map(weights: Tensor, x: Tensor) -> Tensor:
+    """Weights of places (item, place) as a map (item, frequency, time)."""
+    return weights.reshape(len(x), *x.shape[2:])

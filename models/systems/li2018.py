@@ -141,9 +141,9 @@ class Network(nn.Module):
         widths = [max(2, round(w * settings.width)) for w in WIDTHS]
         frequency = (settings.frequency_bins, settings.frequency_frames)
         time = (settings.time_bins, settings.time_frames)
-        first = system.option("filters")(1, widths[0], frequency, time)
+        self.first = system.option("filters")(1, widths[0], frequency, time)
         others = (nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
-        self.convolutions = nn.ModuleList([first, *others])
+        self.others = nn.ModuleList(others)
         self.norms = nn.ModuleList([nn.BatchNorm2d(width) for width in widths])
         self.kernels: tuple[tuple[int, int], ...] = system.option("pool_placement")()
         self.pool_first = settings.pool_first
@@ -157,14 +157,13 @@ class Network(nn.Module):
         x = image.transpose(1, 2).unsqueeze(1).contiguous(memory_format=torch.channels_last)
         if not self.padded:  # a padded segment counts whole, as in the paper
             mask = torch.ones_like(mask)
-        for convolution, norm, kernel in zip(
-            self.convolutions, self.norms, self.kernels, strict=True
-        ):
-            x = convolution(x)
+        maps = self.first(x)
+        for layer, (norm, kernel) in enumerate(zip(self.norms, self.kernels, strict=True)):
+            maps = maps if layer == 0 else [self.others[layer - 1](x)]
             if self.pool_first:
-                x = F.relu(norm(_pool(x, kernel)))
+                x = F.relu(norm(_join([_pool(one, kernel) for one in maps])))
             else:
-                x = _pool(F.relu(norm(x)), kernel)
+                x = _pool(F.relu(norm(_join(maps))), kernel)
             mask = _shorter(mask, kernel[1], x.shape[3])
             if self.padded:
                 x = x * mask[:, None, None, :]
@@ -174,6 +173,10 @@ class Network(nn.Module):
     def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
         """Cross-entropy of the emotions."""
         return {"emotion": emotion_loss(output.scores, batch)}
+
+
+def _join(maps: list[Tensor]) -> Tensor:
+    return maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
 
 
 def _pool(x: Tensor, kernel: tuple[int, int]) -> Tensor:

@@ -43,8 +43,8 @@ def parser() -> argparse.ArgumentParser:
 
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, help: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=help, description=help, parents=[common, *parents])
+    def add(name: str, about: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=about, description=about, parents=[common, *parents])
 
     listing = add("list", "print the names that serlab knows", json)
     listing.add_argument("what", choices=LISTS)
