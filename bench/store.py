@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from serlab.bench.contracts import (
     FoldResult,
     Measurement,
@@ -144,16 +143,26 @@ class Store:
         return self.read_json("resolved.json")
 
     def records(self) -> Iterator[FoldResult]:
-        """The records without their predictions; of a cell written twice, the first."""
+        """The records without their predictions.
+
+        Of a cell written twice the first counts, but a failure counts only where nothing else
+        is: a later run has tried again.
+        """
+        failed: dict[str, FoldResult] = {}
         seen: set[str] = set()
+        for result in self._lines():
+            if result.status is Status.FAILED:
+                failed.setdefault(result.cell, result)
+            elif result.cell not in seen:
+                seen.add(result.cell)
+                yield result
+        yield from (result for cell, result in failed.items() if cell not in seen)
+
+    def _lines(self) -> Iterator[FoldResult]:
         for path in sorted((self.path / "records").glob("*.jsonl")):
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(True), 1):
-                if not line.endswith("\n"):  # its writer was killed while it wrote
-                    continue
-                result = _result(line, f"{path}:{number}")
-                if result.cell not in seen:
-                    seen.add(result.cell)
-                    yield result
+                if line.endswith("\n"):  # a line without its end is of a writer that was killed
+                    yield _result(line, f"{path}:{number}")
 
     def done(self) -> set[str]:
         """Cells that need no training any more."""

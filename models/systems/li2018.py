@@ -8,6 +8,7 @@ What the paper leaves open is an option here, with its support tag; see the slot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -146,6 +147,7 @@ class Network(nn.Module):
         self.others = nn.ModuleList(others)
         self.norms = nn.ModuleList([nn.BatchNorm2d(width) for width in widths])
         self.kernels: tuple[tuple[int, int], ...] = system.option("pool_placement")()
+        self.pooled_frames = math.prod(kernel[1] for kernel in self.kernels)
         self.pool_first = settings.pool_first
         self.dropout = nn.Dropout2d(settings.dropout)
         self.pooling = system.option("pooling")(widths[-1], n_classes)
@@ -154,10 +156,12 @@ class Network(nn.Module):
     def forward(self, batch: Batch) -> Output:
         """Scores of a batch of images (item, frame, band)."""
         image, mask = batch.inputs["image"], batch.masks["image"]
-        x = image.transpose(1, 2).unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        if not self.padded:  # a padded segment counts whole, as in the paper
+        if self.padded:
+            image, mask = _whole_pools(image, mask, self.pooled_frames)
+        else:  # a padded segment counts whole, as in the paper
             mask = torch.ones_like(mask)
-        maps = self.first(x)
+        x = image.transpose(1, 2).unsqueeze(1).contiguous(memory_format=torch.channels_last)
+        maps = [one[..., : mask.shape[1]] for one in self.first(x)]
         for layer, (norm, kernel) in enumerate(zip(self.norms, self.kernels, strict=True)):
             maps = maps if layer == 0 else [self.others[layer - 1](x)]
             if self.pool_first:
@@ -173,6 +177,20 @@ class Network(nn.Module):
     def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
         """Cross-entropy of the emotions."""
         return {"emotion": emotion_loss(output.scores, batch)}
+
+
+def _whole_pools(image: Tensor, mask: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """Images and masks (item, frame) made longer, so that no pooling straddles an end.
+
+    Every utterance is filled with zeros to whole poolings of ``step`` frames, in whatever
+    mini-batch it is, so that its scores do not depend on the batch. The image has one more
+    frame, which the first layer's even kernels lose again.
+    """
+    b, t, _ = image.shape
+    frames = -(-t // step) * step
+    image = F.pad(image * mask.unsqueeze(-1), (0, 0, 0, frames - t + 1))
+    blocks = F.pad(mask, (0, frames - t)).reshape(b, -1, step).any(dim=2)
+    return image, blocks.repeat_interleave(step, dim=1)
 
 
 def _join(maps: list[Tensor]) -> Tensor:
