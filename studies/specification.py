@@ -254,7 +254,7 @@ def _arms(
             add(differences, "grid")
     for key, kind in (("arms", "arm"), ("baselines", "baseline")):
         for i, entry in enumerate(_tables(table, key)):
-            arms.append(_written(entry, f"{key}[{i}]", kind, base))
+            arms.append(_written(entry, f"{key}[{i}]", kind, base, origin))
     seen: set[str] = set()
     for arm in arms:
         if arm.name in seen:
@@ -263,11 +263,15 @@ def _arms(
     return tuple(arms)
 
 
-def _written(entry: Table, where: str, kind: str, base: Variant) -> Arm:
-    variant, changes = _variant({"system": base.system, **entry}, where)
-    parts = [f"{k}={v}" for k, v in changes.items()]
+def _written(entry: Table, where: str, kind: str, base: Variant, origin: Table) -> Arm:
+    """An arm that is written out; without a system of its own it starts from the base."""
+    if "system" not in entry:
+        merged = {**origin.get("set", {}), **entry.get("set", {})}
+        entry = {**entry, "system": base.system, "preset": base.preset, "set": merged}
+    variant, changes = _variant(entry, where)
     name = variant.difference(base)
     if variant.system != base.system:
+        parts = [f"{key}={value}" for key, value in changes.items()]
         name = " ".join([variant.system, ", ".join(parts)]).strip()
     return Arm(name=str(entry.get("name", name)), variant=variant, kind=kind)  # type: ignore[arg-type]
 
