@@ -1,1 +1,1 @@
-"""Intervals and tests over crossed speakers and seeds."""
+"""Differences between variants over crossed speakers and seeds, with intervals around them."""

@@ -1,0 +1,172 @@
+"""One arm, two arms beside each other, and several such comparisons together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from serlab.bench.errors import BadValue, NotComparable
+from serlab.bench.statistics.cells import cells
+from serlab.bench.statistics.crossed import ROUNDING, crossed_interval
+from serlab.bench.statistics.records import ArmPredictions, Estimate, Floats, Interval, Spread
+
+
+def level_estimate(arm: ArmPredictions, *, metric: str, level: float = 0.95) -> Estimate:
+    """A metric's value for one arm, the mean over its seeds, with its interval.
+
+    Raises:
+        UnknownName: no metric has this name.
+        BadValue: the predictions are none that the metric can take.
+    """
+    table = cells(arm, metric)
+    return _noted(crossed_interval(table.values, level=level), table.note)
+
+
+def difference(
+    base: ArmPredictions, arm: ArmPredictions, *, metric: str, level: float = 0.95
+) -> Estimate:
+    """What the arm's metric is above the base's, paired over speakers and seeds.
+
+    The sign is arm - base, whichever way the metric is better. Seeds that only one of them has
+    are left out, and ``note`` names them.
+
+    Raises:
+        NotComparable: they differ in utterances, speakers, truths, classes or folds, or share
+            no seed.
+        UnknownName: no metric has this name.
+        BadValue: the predictions are none that the metric can take.
+    """
+    seeds = tuple(seed for seed in base.seeds if seed in arm.seeds)
+    if not seeds:
+        raise NotComparable(f"no common seed: {_few(base.seeds)} and {_few(arm.seeds)}")
+    first = _with_seeds(base, seeds)
+    second = _with_seeds(_in_order_of(base, arm), seeds)
+    mine, theirs = cells(second, metric), cells(first, metric)
+    found = crossed_interval(mine.values - theirs.values, level=level)
+    return _noted(found, mine.note, _left_out(base, arm))
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """P values adjusted for their number, in the same order (Holm, Scand. J. Stat. 6, 1979).
+
+    Example:
+        >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+        [0.03, 0.06, 0.06]
+
+    Raises:
+        BadValue: a value is none between 0 and 1.
+    """
+    from statsmodels.stats.multitest import multipletests  # pandas comes with it: a second
+
+    for place, p in enumerate(p_values):
+        if not 0 <= p <= 1:
+            raise BadValue(f"p_values[{place}]", p, "a number from 0 to 1")
+    if not len(p_values):
+        return ()
+    return tuple(float(p) for p in multipletests(list(p_values), method="holm")[1])
+
+
+def bootstrap_t(
+    values: Floats, rng: np.random.Generator, *, level: float = 0.95, n_resamples: int = 4999
+) -> Interval:
+    """A studentised bootstrap interval over speakers, the cross-check of the crossed one.
+
+    Speakers are drawn with replacement; each draw's t over its own standard error gives the
+    quantiles (Efron and Tibshirani, 1993, chapter 12). Seeds are averaged first, so their
+    variance is not included. Draws of one speaker alone have no t and are drawn again.
+
+    Args:
+        values: (speaker, seed), with two speakers or more that differ.
+        rng: the source of the draws.
+        level: of the interval, in (0, 1).
+        n_resamples: number of draws.
+
+    Raises:
+        BadValue: fewer than two speakers, or speakers that do not differ.
+    """
+    means = values.mean(axis=1)
+    n = len(means)
+    if n < 2 or np.ptp(means) <= ROUNDING:
+        raise BadValue("values", f"means {means.tolist()}", "two speakers or more that differ")
+    draws = means[rng.integers(n, size=(n_resamples, n))]
+    while (flat := np.ptp(draws, axis=1) <= ROUNDING).any():
+        draws[flat] = means[rng.integers(n, size=(int(flat.sum()), n))]
+    t = (draws.mean(axis=1) - means.mean()) / (draws.std(axis=1, ddof=1) / np.sqrt(n))
+    below, above = np.quantile(t, [(1 - level) / 2, (1 + level) / 2])
+    se = means.std(ddof=1) / np.sqrt(n)
+    return Interval(
+        low=float(means.mean() - above * se),
+        high=float(means.mean() - below * se),
+        level=level,
+        n_resamples=n_resamples,
+        note="variance between training seeds is not included" if values.shape[1] > 1 else "",
+    )
+
+
+def fold_spread(values: Sequence[float]) -> Spread:
+    """Mean and standard deviation of a metric over folds; no basis for an interval.
+
+    Folds share training data and are no independent replicates.
+
+    Example:
+        >>> fold_spread([0.6, 0.8]).mean
+        0.7
+
+    Raises:
+        BadValue: there is no fold, or a value is no number.
+    """
+    if not len(values) or not np.isfinite(values).all():
+        raise BadValue("values", list(values), "one number or more")
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    return Spread(mean=float(np.mean(values)), sd=sd, n=len(values))
+
+
+def _in_order_of(base: ArmPredictions, arm: ArmPredictions) -> ArmPredictions:
+    """The arm with its utterances in the base's order, found to be the same ones."""
+    _check_same(base, arm)
+    places = {name: i for i, name in enumerate(arm.ids)}
+    order = np.array([places[name] for name in base.ids])
+    speakers = tuple(arm.speakers[i] for i in order)
+    sorted_arm = replace(
+        arm, ids=base.ids, speakers=speakers, truth=arm.truth[order], scores=arm.scores[:, order]
+    )
+    for key in ("speakers", "truth"):
+        unlike = np.asarray(getattr(base, key)) != np.asarray(getattr(sorted_arm, key))
+        if unlike.any():
+            name = base.ids[int(np.argmax(unlike))]
+            raise NotComparable(f'utterance "{name}" has another {key.removesuffix("s")} in each')
+    return sorted_arm
+
+
+def _check_same(base: ArmPredictions, arm: ArmPredictions) -> None:
+    if base.split and arm.split and base.split != arm.split:
+        raise NotComparable(f"unlike folds: split {base.split} and {arm.split}")
+    if base.labels and arm.labels and base.labels != arm.labels:
+        raise NotComparable(f"unlike classes: {_few(base.labels)} and {_few(arm.labels)}")
+    if base.scores.shape[2:] != arm.scores.shape[2:]:
+        shapes = f"{base.scores.shape[2:]} and {arm.scores.shape[2:]}"
+        raise NotComparable(f"unlike numbers of classes: {shapes}")
+    unlike = set(base.ids) ^ set(arm.ids)
+    if unlike:
+        held = f"{len(unlike)} of {len(set(base.ids) | set(arm.ids))} utterances"
+        raise NotComparable(f"{held} are in one only, such as {_few(sorted(unlike))}")
+
+
+def _with_seeds(arm: ArmPredictions, seeds: tuple[int, ...]) -> ArmPredictions:
+    return replace(arm, seeds=seeds, scores=arm.rows(seeds))
+
+
+def _left_out(base: ArmPredictions, arm: ArmPredictions) -> str:
+    lone = sorted(set(base.seeds) ^ set(arm.seeds))
+    what = "seed" if len(lone) == 1 else "seeds"
+    return f"{what} {_few(lone)} of one of the two only, left out" if lone else ""
+
+
+def _noted(estimate: Estimate, *notes: str) -> Estimate:
+    return replace(estimate, note="; ".join(note for note in (estimate.note, *notes) if note))
+
+
+def _few(names: Sequence[object]) -> str:
+    return ", ".join(str(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")
