@@ -17,7 +17,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-
 from serlab.bench.errors import BadValue
 
 COMPARABLE = 1
@@ -265,9 +264,13 @@ class TrainingSettings:
     weight_decay: float = setting(1e-2, "L2 (adam, sgd) or decoupled (adamw) decay", low=0.0)
     momentum: float = setting(0.9, "Nesterov momentum of sgd", low=0.0, high=1.0)
     schedule: str = setting(
-        "one-cycle", "course of the learning rate", choices=("constant", "step", "cosine", "one-cycle")
+        "one-cycle",
+        "course of the learning rate",
+        choices=("constant", "step", "cosine", "one-cycle"),
     )
-    step_share: float = setting(0.4, "share of the epochs before a step's first tenfold drop", low=0)
+    step_share: float = setting(
+        0.4, "share of the epochs before a step's first tenfold drop", low=0
+    )
     gradient_clip: float = setting(5.0, "largest norm of the gradient; 0 is off", low=0.0)
     class_weights: str = setting("none", "weights of the classes", choices=("none", "balanced"))
     label_smoothing: float = setting(0.0, "share given to the other classes", low=0.0, high=0.9)
@@ -318,7 +321,7 @@ class Variant:
     def difference(self, base: Variant) -> str:
         """The label of this variant beside a base, such as ``"pooling=max"``; computed."""
         if self.system != base.system:
-            return self.system if self.preset == "default" else f"{self.system} {self.preset}"
+            return self.system
         mine = {**self.settings, **self.options}
         theirs = {**base.settings, **base.options}
         parts = [f"{key}={mine[key]}" for key in mine if mine[key] != theirs.get(key)]

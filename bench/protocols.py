@@ -51,13 +51,17 @@ def make_split(corpus: Corpus, protocol: ProtocolSpec) -> Split:
 
 
 @SPLITS.register("leave-one-speaker-out", title="one fold a speaker")
-def leave_one_speaker_out(utterances: Sequence[Utterance], protocol: ProtocolSpec) -> Iterator[Fold]:
+def leave_one_speaker_out(
+    utterances: Sequence[Utterance], protocol: ProtocolSpec
+) -> Iterator[Fold]:
     """Each speaker is tested once, by a network that never heard them."""
     yield from _held_out(utterances, lambda u: u.speaker, "speakers", protocol.validation)
 
 
 @SPLITS.register("leave-one-session-out", title="one fold a session")
-def leave_one_session_out(utterances: Sequence[Utterance], protocol: ProtocolSpec) -> Iterator[Fold]:
+def leave_one_session_out(
+    utterances: Sequence[Utterance], protocol: ProtocolSpec
+) -> Iterator[Fold]:
     """Each session is tested once; validation takes whole sessions too."""
     for u in utterances:
         if u.session is None:
@@ -183,9 +187,7 @@ def _leaks(
     folds: Sequence[Fold], utterances: dict[str, Utterance], protocol: ProtocolSpec
 ) -> tuple[str, ...]:
     found = []
-    speakers = [
-        {p: {utterances[i].speaker for i in fold.part(p)} for p in Part} for fold in folds
-    ]
+    speakers = [{p: {utterances[i].speaker for i in fold.part(p)} for p in Part} for fold in folds]
     if any(s[Part.TEST] & (s[Part.TRAIN] | s[Part.VALIDATION]) for s in speakers):
         found.append("leaking: test speakers are also trained or validated on")
     if protocol.normalisation == "speaker":

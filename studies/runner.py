@@ -25,6 +25,7 @@ from serlab.bench.store import Store
 from serlab.studies.plan import Job, Plan, arm_facts, make_plan, resolved, trial_facts
 from serlab.studies.progress import Progress, clock
 from serlab.studies.specification import Range, Search, Study
+from serlab.studies.worker import OBJECTIVE, FoldTrainable, Order, searched
 
 if TYPE_CHECKING:
     import optuna
@@ -55,6 +56,7 @@ def run_study(
     device: str = "cpu",
     address: str = "",
     command: str = "",
+    plugins: tuple[str, ...] = (),
     say: Callable[[str], None] = print,
 ) -> Outcome:
     """Runs what of the study is not in the run folder yet.
@@ -66,6 +68,7 @@ def run_study(
         device: "cpu", or "cuda" for trials on GPUs.
         address: an existing Ray cluster; empty starts one on this machine.
         command: what was typed, kept for the report.
+        plugins: modules that workers import, as this process has.
         say: takes a line of text for people.
 
     Raises:
@@ -82,7 +85,15 @@ def run_study(
     _extract(plan, say)
     pending = _pending(plan, store)
     if pending or study.search:
-        _tune(plan, store, pending, roots, device, address, say)
+        order = Order(
+            run=store.path.resolve(),
+            study=study,
+            roots={name: path.resolve() for name, path in roots.items()},
+            device=device,
+            cache=Cache().root,
+            plugins=plugins,
+        )
+        _tune(plan, store, pending, order, address, say)
     if study.search:
         _add_searched(plan, store, command, created)
     return outcome(plan, store)
@@ -112,8 +123,7 @@ def _tune(
     plan: Plan,
     store: Store,
     pending: list[Job],
-    roots: Mapping[str, Path],
-    device: str,
+    order: Order,
     address: str,
     say: Callable[[str], None],
 ) -> None:
@@ -133,7 +143,7 @@ def _tune(
             n_samples = _queue_design(memory, pending)
         if n_samples:
             progress = Progress(_total(plan, n_samples, store), len(store.done()))
-            _fit(plan, store, memory, n_samples, workers, roots, device, progress)
+            _fit(plan, store, memory, n_samples, workers, order, progress)
     finally:
         ray.shutdown()
     if not study.search:
@@ -282,15 +292,13 @@ def _fit(
     memory: optuna.Study,
     n_samples: int,
     workers: int,
-    roots: Mapping[str, Path],
-    device: str,
+    order: Order,
     progress: Progress,
 ) -> None:
     import optuna
     from ray import tune
     from ray.tune.search import ConcurrencyLimiter
     from ray.tune.search.optuna import OptunaSearch
-    from serlab.studies.worker import OBJECTIVE, FoldTrainable, Order
 
     study = plan.study
     seed = seed_of(study.search.seed if study.search else 0, "search", str(len(memory.trials)))
@@ -302,8 +310,6 @@ def _fit(
         study_name=plan.name,
         storage=_storage(plan, store),
     )
-    order = Order(run=store.path.resolve(), study=study, roots=roots, device=device,
-                  cache=Cache().root)  # fmt: skip
     resources = {"cpu": study.resources.threads, "gpu": study.resources.gpus}
     trainable = tune.with_parameters(FoldTrainable, order=order)
     tune.Tuner(
@@ -327,7 +333,6 @@ def _fit(
 def _reporter(progress: Progress) -> Callback:
     """Tells the progress of every fold that Tune hears of."""
     from ray.tune import Callback
-    from serlab.studies.worker import OBJECTIVE
 
     class Reporter(Callback):
         def on_trial_result(
@@ -363,7 +368,6 @@ def _write_down_lost(plan: Plan, store: Store) -> None:
 def _add_searched(plan: Plan, store: Store, command: str, created: str) -> None:
     """Adds the searched variants, best validation score first, to what the report reads."""
     import optuna
-    from serlab.studies.worker import searched
 
     memory = optuna.load_study(study_name=plan.name, storage=_storage(plan, store))
     ended = memory.get_trials(states=(optuna.trial.TrialState.COMPLETE,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Order:
     roots: Mapping[str, Path]
     device: str
     cache: Path
+    plugins: tuple[str, ...] = ()
     working_directory: Path = field(default_factory=Path.cwd)
 
 
@@ -76,6 +78,8 @@ class FoldTrainable(tune.Trainable):
         import torch
 
         assert order is not None
+        for name in order.plugins:
+            importlib.import_module(name)
         torch.set_num_threads(order.study.resources.threads)
         torch.use_deterministic_algorithms(True, warn_only=order.device != "cpu")
         self.order = order

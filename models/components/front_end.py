@@ -46,7 +46,11 @@ def spectrogram(settings: ImageSettings, compression: str) -> FeatureSpec:
 
 @OPTIONS.register("front_end.log_mel", source="ours", tag="I")
 def log_mel(settings: ImageSettings, compression: str) -> FeatureSpec:
-    """Log-mel bands; the compression slot has no part in it, the logarithm being built in."""
+    """Log-mel bands; the compression slot has no part in it, the logarithm being built in.
+
+    The floor lies 50 dB below a full band: with one at digital silence the pauses of a clean
+    recording, not its speech, would decide on the normalisation.
+    """
     return FeatureSpec(
         name="log_mel",
         settings={
@@ -54,5 +58,9 @@ def log_mel(settings: ImageSettings, compression: str) -> FeatureSpec:
             "window_s": settings.window_s,
             "high_hz": settings.top_hz,
             "n_mels": settings.n_bands,
+            "low_hz": 50.0,
+            "scale": "htk",
+            "norm": "none",
+            "floor": 1e-5,
         },
     )

@@ -109,7 +109,14 @@ def run_command(chosen: Namespace, typed: str) -> int:
 
     device = _device(chosen.device)
     outcome = run_study(
-        study, out, roots=roots, device=device, address=chosen.address, command=typed, say=say
+        study,
+        out,
+        roots=roots,
+        device=device,
+        address=chosen.address,
+        command=typed,
+        plugins=tuple(chosen.plugin),
+        say=say,
     )
     if study.meters.latency:
         from serlab.bench.store import Store

@@ -1,0 +1,47 @@
+"""What a person reads while a study runs."""
+
+from __future__ import annotations
+
+import io
+
+from serlab.studies.progress import Progress
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """It is."""
+        return True
+
+
+def test_counts_best_and_time_left_on_a_terminal() -> None:
+    """One line is written over; it ends with a new line when all is done."""
+    out = Terminal()
+    progress = Progress(3, 1, out)
+    progress.fold("base", "completed", "")
+    progress.variant("base", 0.5)
+    progress.variant("other", float("nan"))
+    assert "2/3 folds" in progress.text()
+    assert "best validation 0.500 (base)" in progress.text()
+    progress.fold("base", "completed", "")
+    assert out.getvalue().count("\r") == 2
+    assert out.getvalue().endswith("\n")
+
+
+def test_problems_are_told_at_once() -> None:
+    """A diverged fold has a line with its reason, and is counted."""
+    out = io.StringIO()
+    progress = Progress(2, 0, out)
+    progress.fold("pooling=max", "diverged", "loss is nan")
+    assert "pooling=max: diverged: loss is nan" in out.getvalue()
+    assert "1 failed or diverged" in progress.text()
+
+
+def test_time_left_is_estimated() -> None:
+    """From the folds of this run alone, not those that were there."""
+    progress = Progress(10, 5, io.StringIO())
+    progress.started -= 100
+    progress.fold("base", "completed", "")
+    assert "left" in progress.text()
+    assert "6 min" in progress.text() or "7 min" in progress.text()
