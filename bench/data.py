@@ -137,9 +137,18 @@ class Items:
         return found
 
     def drawn(self, rng: np.random.Generator) -> list[tuple[int, float]]:
-        """One segment of each utterance, at a place drawn anew."""
-        spare = [self.duration_s(u) - self.segments.length_s for u in self.utterances]
-        return [(i, float(rng.uniform(0, s)) if s > 0 else 0.0) for i, s in enumerate(spare)]
+        """One segment of each utterance, at a place drawn anew.
+
+        An utterance that is shorter and repeated may start anywhere in itself.
+        """
+        found = []
+        for index, u in enumerate(self.utterances):
+            duration = self.duration_s(u)
+            spare = duration - self.segments.length_s
+            if spare < 0 and self.segments.short == "tile":
+                spare = duration
+            found.append((index, float(rng.uniform(0, spare)) if spare > 0 else 0.0))
+        return found
 
     def duration_s(self, utterance: Utterance) -> float:
         """Length of the longest cut input in seconds; 0 where all are single vectors."""
@@ -186,9 +195,10 @@ class Items:
         length = round(self.segments.length_s * rate)
         if length:
             first = round(start * rate)
-            values = values[first : first + length]
             if self.segments.short == "tile" and len(values) < length:
-                values = np.tile(values, (-(-length // len(values)), 1))[:length]
+                values = values[np.arange(first, first + length) % len(values)]
+            else:
+                values = values[first : first + length]
         return self.normaliser(name, utterance.speaker, values)
 
     def training_batches(
