@@ -323,6 +323,7 @@ def _fit(
             name=f"{datetime.now(UTC):%Y%m%dT%H%M%S}",
             storage_path=str((store.path / "tune").resolve()),
             failure_config=tune.FailureConfig(max_failures=1),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[_reporter(progress)],
             verbose=0,
             log_to_file=False,

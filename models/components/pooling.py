@@ -133,6 +133,25 @@ class Mean(Pooling):
         return places.float() / places.sum(dim=1, keepdim=True)
 
 
+@OPTIONS.register("pooling.mean_deviation", source="ours", tag="I")
+class MeanDeviation(nn.Module):
+    """Mean and standard deviation over places of every channel, and a linear map of both."""
+
+    def __init__(self, n_channels: int, n_classes: int) -> None:
+        super().__init__()
+        self.classes = nn.Linear(2 * n_channels, n_classes)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Pooled:
+        """Scores of the two moments; every place weighs the same."""
+        places = mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
+        weights = places.float() / places.sum(dim=1, keepdim=True)
+        values = x.float().flatten(2)
+        mean = torch.einsum("bcp,bp->bc", values, weights)
+        square = torch.einsum("bcp,bp->bc", (values - mean.unsqueeze(2)) ** 2, weights)
+        embedding = torch.cat([mean, (square + 1e-6).sqrt()], dim=1)
+        return self.classes(embedding), embedding, _map(weights, x)
+
+
 @OPTIONS.register("pooling.max", source="Li et al., Interspeech 2018", tag="A")
 class Max(Pooling):
     """Global max pooling and a linear map; the attention shown counts where the maxima are."""

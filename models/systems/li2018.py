@@ -90,6 +90,7 @@ class Settings(TrainingSettings):
             "pool_first": True,
             "pooling": "attention_sum",
             "segmentation": "drawn",
+            "segment_s": 3.0,
             "augmentation": "spec_augment",
             "optimiser": "adamw",
             "learning_rate": 3e-3,

@@ -184,7 +184,7 @@ def test_without_validation_the_last_epoch_counts() -> None:
         {"segmentation": "overlapping", "average": 0.9},
         {"segmentation": "tiled", "augmentation": "mixup", "class_weights": "balanced"},
         {"augmentation": "noise", "schedule": "step", "optimiser": "sgd", "learning_rate": 0.05},
-        {"schedule": "cosine", "optimiser": "adam", "patience": 1, "epochs": 20},
+        {"schedule": "cosine", "optimiser": "adam", "patience": 5, "epochs": 20},
         {"schedule": "constant", "optimiser": "adadelta", "learning_rate": 1.0, "gradient_clip": 1},
     ],
 )

@@ -1,0 +1,145 @@
+"""The leak check: what the parts of a fold share, and what else would make a score lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from serlab.bench.contracts import Corpus, Fold, Part, Split, Utterance
+
+Severity = Literal["leak", "warning", "note"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was found, over all folds."""
+
+    severity: Severity
+    kind: str
+    count: int
+    folds: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Check:
+    """Something that two parts of a fold should not share."""
+
+    kind: str
+    severity: Severity
+    what: str
+    of: Callable[[Utterance], str | None]
+    meaning: str = ""
+
+
+def audit_split(
+    corpus: Corpus, split: Split, hashes: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
+    """What is shared between the parts of every fold, worst first.
+
+    Args:
+        corpus: whose utterances the folds name.
+        split: the folds.
+        hashes: content hash of each utterance's audio by id, where they are known; without
+            them, equal audio under two names is not looked for.
+
+    A shared speaker, utterance, recording or audio is a leak; a shared sentence is a note,
+    since read-sentence corpora cannot avoid it without losing most of their data.
+    """
+    known = corpus.by_id()
+    checks = [
+        _Check(kind="utterance", severity="leak", what="utterances", of=lambda u: u.id),
+        _Check(kind="speaker", severity="leak", what="speakers", of=lambda u: u.speaker),
+        _Check(kind="recording", severity="leak", what="recordings",
+               of=lambda u: u.source, meaning=" (segments of one recording)"),
+        _Check(kind="sentence", severity="note", what="sentences", of=lambda u: u.sentence,
+               meaning=": the text is no clue where every emotion says it"),
+    ]  # fmt: skip
+    if hashes is not None:
+        checks.append(_Check(kind="audio", severity="leak", what="recordings under several names",
+                             of=lambda u: hashes.get(u.id)))  # fmt: skip
+    shared = (_shared(check, split.folds, known) for check in checks)
+    found = [finding for finding in shared if finding is not None]
+    found += _one_class_speakers(split, known)
+    found += _absent_classes(split, known)
+    order = ("leak", "warning", "note")
+    return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
+
+
+def _shared(check: _Check, folds: Sequence[Fold], known: Mapping[str, Utterance]) -> Finding | None:
+    """What test parts share with what trains or selects, or training with validation."""
+    values: set[str] = set()
+    touched = []
+    for fold in folds:
+        parts = {part: _values(check, fold.part(part), known) for part in Part}
+        both = set().union(*(parts[a] & parts[b] for a, b in combinations(Part, 2)))
+        if both:
+            values |= both
+            touched.append(fold.name)
+    if not values:
+        return None
+    shown = ", ".join(sorted(values)[:3]) + (", ..." if len(values) > 3 else "")
+    text = (
+        f"{len(values)} {check.what} stand in more than one part of {len(touched)} of "
+        f"{len(folds)} folds ({shown}){check.meaning}"
+    )
+    return Finding(
+        severity=check.severity, kind=check.kind, count=len(values), folds=tuple(touched), text=text
+    )
+
+
+def _values(check: _Check, ids: Iterable[str], known: Mapping[str, Utterance]) -> set[str]:
+    values = (check.of(known[i]) for i in ids)
+    return {value for value in values if value is not None}
+
+
+def _one_class_speakers(split: Split, known: Mapping[str, Utterance]) -> list[Finding]:
+    """Speakers of whom only one class is heard: who speaks then tells what they feel."""
+    classes: dict[str, set[str]] = {}
+    for fold in split.folds:
+        for part in Part:
+            for i in fold.part(part):
+                classes.setdefault(known[i].speaker, set()).add(known[i].emotion or "")
+    single = sorted(speaker for speaker, found in classes.items() if len(found) == 1)
+    if not single:
+        return []
+    shown = ", ".join(single[:3]) + (", ..." if len(single) > 3 else "")
+    text = (
+        f"{len(single)} of {len(classes)} speakers have one class only ({shown}): telling "
+        "speakers apart tells emotions apart"
+    )
+    names = tuple(fold.name for fold in split.folds)
+    return [
+        Finding(severity="warning", kind="one-class speaker", count=len(single), folds=names,
+                text=text)
+    ]  # fmt: skip
+
+
+def _absent_classes(split: Split, known: Mapping[str, Utterance]) -> list[Finding]:
+    """Classes that a part lacks, which its mean over classes then leaves out."""
+    found = []
+    severities: dict[Part, Severity] = {
+        Part.TRAIN: "warning",
+        Part.VALIDATION: "warning",
+        Part.TEST: "note",
+    }
+    for part, severity in severities.items():
+        absent = {
+            fold.name: set(split.labels) - {known[i].emotion for i in fold.part(part)}
+            for fold in split.folds
+            if fold.part(part)
+        }
+        touched = tuple(name for name, classes in absent.items() if classes)
+        if touched:
+            which = ", ".join(f"{name}: {' '.join(sorted(absent[name]))}" for name in touched[:3])
+            text = (
+                f"{len(touched)} folds have a {part} part without some class ({which}"
+                f"{', ...' if len(touched) > 3 else ''})"
+            )
+            found.append(
+                Finding(severity=severity,
+                        kind="absent class", count=len(touched), folds=touched, text=text)
+            )  # fmt: skip
+    return found
