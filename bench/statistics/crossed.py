@@ -11,7 +11,12 @@ E^2/((S-1)(R-1))), never below the fewer of S - 1 and R - 1. Where only one fact
 exceeds E, variance and degrees of freedom are that factor's own. Where neither does, all three
 estimate one variance and are pooled, with S R - 1 degrees of freedom (and never below the
 larger of the two): this takes away part of what the lower bound makes too careful when there is
-little but noise. ``tests/bench/calibration.py`` prints how well it holds.
+little but noise.
+
+``tests/bench/calibration.py`` simulates how often it errs. Of differences that are none, with 4
+to 24 speakers, 3 to 10 seeds and unbalanced classes, it calls 3.6 to 6.5 % significant at 5 %,
+and the 90 % interval covers 88.1 to 92.8 %. It is too careful where nothing but noise tells the
+arms apart.
 """
 
 from __future__ import annotations
