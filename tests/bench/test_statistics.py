@@ -135,6 +135,17 @@ def test_a_class_that_nobody_says_is_dropped() -> None:
     np.testing.assert_allclose(cells(arm, "ua").values.mean(axis=0), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["ua", "wa", "macro_f1"])
+def test_one_speaker_has_a_value_and_no_interval(name: str) -> None:
+    """A corpus of one speaker is measured, and nothing is claimed of others."""
+    arm = predictions(numbers=((6, 4, 2),))
+    found = level_estimate(arm, metric=name)
+    expected = np.mean([evaluate(name, arm.truth, scores) for scores in arm.scores])
+    assert found.mean == pytest.approx(expected)
+    assert not found.estimable
+    assert "one speaker" in found.note
+
+
 def test_a_metric_undefined_without_a_speaker_is_refused() -> None:
     """PCC of what is constant but for one speaker names that speaker."""
     arm = traces()
