@@ -129,7 +129,7 @@ def delta(contours: Tensor, order: int, *, width: int = 9) -> Tensor:
     half = width // 2
     powers = np.arange(-half, half + 1)[:, None] ** np.arange(order + 1)[None, :]
     weights = np.linalg.pinv(powers.astype(np.float64))[order] * math.factorial(order)
-    kernel = torch.from_numpy(weights.astype(np.float32)).view(1, 1, -1)
+    kernel = torch.from_numpy(weights).to(contours.dtype).view(1, 1, -1)
     signal = contours.T.unsqueeze(1)
     padded = torch.nn.functional.pad(signal, (half, half), mode="replicate")
     return torch.nn.functional.conv1d(padded, kernel).squeeze(1).T
