@@ -30,6 +30,9 @@ from serlab.bench.statistics.records import Estimate, Floats, MeanSquares
 ROUNDING = 1e-12
 """Deviations below this come of floating point, not of speakers or seeds."""
 
+TIES = 1 + 1e-9
+"""Counts make equal mean squares; rounding must not tell them apart."""
+
 NAN = float("nan")
 
 
@@ -89,8 +92,8 @@ def variance_of_mean(values: Floats) -> tuple[Floats, Floats]:
     pooled = (f_speaker * speaker + f_seed * seed + f_rest * rest) / (n - 1)
     total = speaker + seed - rest
     df = np.maximum(satterthwaite(speaker, seed, rest, n_speakers, n_seeds), min(f_speaker, f_seed))
-    noise = larger <= rest
-    single = ~noise & (total <= larger)
+    noise = larger <= rest * TIES
+    single = ~noise & (np.minimum(speaker, seed) <= rest * TIES)
     variance = np.where(noise, np.maximum(pooled, larger), np.maximum(total, larger))
     df = np.where(single, np.where(speaker >= seed, f_speaker, f_seed), df)
     return variance / n, np.where(noise, n - 1, df)

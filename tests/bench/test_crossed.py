@@ -114,6 +114,13 @@ def test_p_is_below_alpha_just_where_the_interval_leaves_out_0(values: np.ndarra
         assert (found.p < 0.1) == (found.low > 0 or found.high < 0)
 
 
+def test_equal_mean_squares_are_equal_in_any_order() -> None:
+    """Rounding does not decide whether a factor exceeds the interaction that it equals."""
+    rows = np.array([[0.0, 0.3], [0.3, 0.3]])
+    for table in (rows, rows[::-1], rows.T, rows[:, ::-1]):
+        assert variance_of_mean(table)[1] == table.size - 1
+
+
 def test_the_batch_gives_what_single_tables_give() -> None:
     """Leading axes change nothing."""
     many = np.random.default_rng(5).standard_normal((8, 4, 3))
