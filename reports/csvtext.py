@@ -1,0 +1,40 @@
+"""CSV that no spreadsheet takes for formulas."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+from serlab.reports.words import clean
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """The rows as CSV with a header of all their keys; None is an empty cell.
+
+    Text that a spreadsheet would run (it begins with =, +, -, @, a tab or a line break) gets an
+    apostrophe before it, as OWASP advises against CSV injection; numbers stay as they are.
+    """
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    held = io.StringIO(newline="")
+    writer = csv.writer(held, lineterminator="\n")
+    writer.writerow([_cell(key) for key in header])
+    for row in rows:
+        writer.writerow([_cell(row.get(key)) for key in header])
+    return held.getvalue()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    text = clean(value)
+    if text[:1] in {"=", "+", "-", "@", "|", "%"} and not _NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text

@@ -1,0 +1,130 @@
+"""Intervals of each arm, and what its comparison with the base shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from serlab.bench.metrics.base import evaluate, metric
+from serlab.bench.statistics.differences import difference, holm, level_estimate
+from serlab.bench.statistics.records import ArmPredictions, Estimate
+from serlab.reports.records import Arm, Block, Effect, OverFolds, Pooled, Score, Verdict
+
+
+def scores_of(pooled: Pooled, metrics: Sequence[str], level: float) -> dict[str, Score]:
+    """Each metric of an arm: pooled with its interval, and over folds."""
+    held = predictions(pooled, pooled.seeds)
+    return {
+        name: Score(
+            metric=name,
+            pooled=level_estimate(held, metric=name, level=level),
+            folds=over_folds(pooled, name),
+        )
+        for name in metrics
+    }
+
+
+def predictions(pooled: Pooled, seeds: Sequence[int]) -> ArmPredictions:
+    """The predictions of some seeds, as the statistics take them."""
+    rows = [pooled.seeds.index(seed) for seed in seeds]
+    return ArmPredictions(
+        seeds=tuple(seeds),
+        ids=pooled.ids,
+        speakers=pooled.speakers,
+        truth=pooled.truth,
+        scores=pooled.scores[rows],
+    )
+
+
+def over_folds(pooled: Pooled, name: str) -> OverFolds:
+    """A metric's mean and standard deviation (n - 1) over folds, each the mean of its seeds.
+
+    A class that a fold lacks is dropped there, so a fold mean is not the pooled figure.
+    """
+    folds = np.array(pooled.folds)
+    values = []
+    for fold in dict.fromkeys(pooled.folds):
+        held = folds == fold
+        seeds = [evaluate(name, pooled.truth[held], scores[held]) for scores in pooled.scores]
+        values.append(float(np.mean(seeds)))
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return OverFolds(mean=float(np.mean(values)), sd=sd, n_folds=len(values))
+
+
+def with_effects(block: Block) -> Block:
+    """The block with every arm's comparison to the base, or the reason why there is none."""
+    base = block.base
+    reasons = {arm.name: _why_not(base, arm) for arm in block.others}
+    compared = [arm for arm in block.others if not reasons[arm.name]]
+    estimates = []
+    for arm in compared:
+        assert base is not None
+        estimates.append(_estimate(base, arm, block))
+    raw = [e.p for e in estimates]
+    known = [p for p in raw if p is not None and np.isfinite(p)]
+    adjusted = iter(holm(known) if known else [])
+    p_holm = [next(adjusted) if p is not None and np.isfinite(p) else None for p in raw]
+    effects = {
+        arm.name: Effect(
+            estimate=estimate,
+            p_holm=p,
+            verdict=verdict(estimate, p, block),
+            seeds=_common(base, arm),
+            n_comparisons=len(known),
+        )
+        for arm, estimate, p in zip(compared, estimates, p_holm, strict=True)
+    }
+    arms = tuple(
+        replace(arm, effect=effects.get(arm.name), no_effect=reasons.get(arm.name, ""))
+        for arm in block.arms
+    )
+    return replace(block, arms=arms)
+
+
+def verdict(estimate: Estimate, p_holm: float | None, block: Block) -> Verdict:
+    """Better or worse where the adjusted p allows it; else whether the margin is ruled out."""
+    study = block.study
+    if p_holm is not None and p_holm < 1 - study.level and estimate.low * estimate.high > 0:
+        up = (estimate.mean > 0) == metric(study.metric).higher_is_better
+        return Verdict.BETTER if up else Verdict.WORSE
+    inside = -study.margin < estimate.low and estimate.high < study.margin
+    return Verdict.SAME if inside else Verdict.UNCLEAR
+
+
+def _estimate(base: Arm, arm: Arm, block: Block) -> Estimate:
+    seeds = _common(base, arm)
+    assert base.pooled is not None
+    assert arm.pooled is not None
+    return difference(
+        predictions(base.pooled, seeds),
+        predictions(arm.pooled, seeds),
+        metric=block.study.metric,
+        level=block.study.level,
+    )
+
+
+def _common(base: Arm | None, arm: Arm) -> tuple[int, ...]:
+    if base is None or base.pooled is None or arm.pooled is None:
+        return ()
+    return tuple(s for s in base.pooled.seeds if s in arm.pooled.seeds)
+
+
+def _why_not(base: Arm | None, arm: Arm) -> str:
+    """Why an arm is not compared; empty where it is.
+
+    Seeds that have not run yet are left out on both sides. An arm that lost a training to a
+    failure or a divergence is not compared: what is left of it is no fair sample of it.
+    """
+    if base is None:
+        return "the study has no base on this corpus"
+    for one in (base, arm):
+        who = "the base" if one.is_base else "it"
+        if one.counts.spoiled:
+            lost = one.counts.spoiled
+            return f"{lost} of {one.counts.planned} trainings of {who} ended without a result"
+        if one.pooled is None:
+            return f"{who} has no seed whose folds all completed"
+    if not _common(base, arm):
+        return "it shares no completed seed with the base"
+    return ""

@@ -1,0 +1,266 @@
+"""What every figure shares: the register, the style, and how one is written to files.
+
+A figure is a class under ``@FIGURES.register(name, order=...)`` in its own file. Its ``info``
+takes the numbers out of a block of results, or says why it has none; its ``draw`` turns the
+numbers into a matplotlib figure. Nothing here touches pyplot, whose state is global.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import xml.sax.saxutils
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from serlab.bench.registry import Registry
+from serlab.reports.csvtext import csv_text
+from serlab.reports.records import Block
+from serlab.reports.words import clean, listed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FIGURES = Registry("figure", "serlab.reports.figures")
+
+WIDTHS_IN = {"single": 3.5, "double": 7.2, "slide": 10.0}
+"""Widths of a column, of a page's two columns, and of a slide, in inches."""
+
+INK, MUTED, FAINT, BAND = "#222222", "#666666", "#dddddd", "#eceff3"
+"""Colours of text, of secondary text, of rules, and of the margin band."""
+
+BLUE, ORANGE, GREEN, YELLOW = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+SKY, PINK = "#56B4E9", "#CC79A7"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
+"""Okabe and Ito's colours, safe for colour-blind readers; black is kept for the base."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+
+FALLBACK_FONTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Hiragino Sans", "Yu Gothic",
+    "Microsoft YaHei", "WenQuanYi Zen Hei", "Noto Sans Arabic", "Noto Sans Hebrew",
+    "Noto Sans Devanagari",
+)  # fmt: skip
+"""Tried after DejaVu Sans for scripts that it lacks, where they are installed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Absent:
+    """Why a figure is not drawn."""
+
+    reason: str
+
+
+class Numbers(Protocol):
+    """What a figure shows, as numbers and words."""
+
+    marks: tuple[str, ...]
+    """See CorpusFacts.marks."""
+
+    def rows(self) -> list[dict[str, object]]:
+        """The plotted numbers, one row a mark."""
+        ...
+
+    def caption(self) -> str:
+        """The caption as a paper would print it."""
+        ...
+
+    def alt(self) -> str:
+        """What the figure shows, for one who cannot see it; made from the numbers."""
+        ...
+
+
+class FigureKind(Protocol):
+    """One kind of figure."""
+
+    def info(self, block: Block) -> Any:  # each figure has numbers of its own class, or Absent
+        """The numbers, or an Absent with the reason."""
+        ...
+
+    def draw(self, numbers: Any, width_in: float) -> Figure:  # see info
+        """The figure, drawn within `style`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A figure that was written: its name, its words, and its SVG for the page."""
+
+    name: str
+    slug: str
+    title: str
+    caption: str
+    alt: str
+    svg: str
+    files: tuple[str, ...]
+
+
+@contextmanager
+def style(salt: str) -> Iterator[None]:
+    """Serlab's matplotlib style for a while; ``salt`` makes a figure's SVG ids its own."""
+    import matplotlib as mpl
+
+    path = resources.files("serlab.reports") / "serlab.mplstyle"
+    with resources.as_file(path) as file:
+        settings = mpl.rc_params_from_file(file, use_default_template=True)
+    fonts = ["DejaVu Sans", *_installed_fonts()]
+    with mpl.rc_context():
+        mpl.rcParams.update({k: v for k, v in settings.items() if k not in _KEPT})
+        mpl.rcParams.update({"svg.hashsalt": salt, "font.sans-serif": fonts})
+        yield
+
+
+_KEPT = {"backend", "backend_fallback", "interactive", "toolbar", "timezone", "webagg.port"}
+
+
+@cache
+def _installed_fonts() -> tuple[str, ...]:
+    from matplotlib import font_manager
+
+    have = {font.name for font in font_manager.fontManager.ttflist}
+    return tuple(name for name in FALLBACK_FONTS if name in have)
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure that pyplot knows nothing of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def mark(figure: Figure, marks: Sequence[str], title: str) -> None:
+    """Writes the title, and above it, plainly, what a reader must be told."""
+    text = clean(title)
+    if marks:
+        loud = "  ·  ".join(_brief(m) for m in marks)
+        figure.suptitle(
+            f"{loud}\n{text}", x=0.005, ha="left", fontsize=8.5, fontweight="bold", color=INK
+        )
+        return
+    figure.suptitle(text, x=0.005, ha="left", fontsize=9, fontweight="bold", color=INK)
+
+
+def _brief(text: str) -> str:
+    return clean(text).split(":")[0]
+
+
+def marked(caption: str, marks: Sequence[str]) -> str:
+    """The caption with the marks spelled out before it."""
+    told = "".join(f"[{clean(m)}] " for m in marks)
+    return f"{told}{caption}"
+
+
+def quiet(axes: Axes, *, grid: str = "") -> None:
+    """Takes away what carries no number; ``grid`` is "x", "y" or nothing."""
+    axes.spines[["top", "right"]].set_visible(False)
+    if grid == "x" or grid == "y":
+        axes.grid(axis=grid, color=FAINT, linewidth=0.5)
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Positions near the values, at least ``gap`` apart and in the same order; for labels."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    blocks: list[list[int]] = [[i] for i in order]
+
+    def centre(block: list[int]) -> float:
+        return sum(values[i] for i in block) / len(block)
+
+    merged = True
+    while merged:
+        merged = False
+        for left in range(len(blocks) - 1):
+            one, two = blocks[left], blocks[left + 1]
+            reach = gap * (len(one) + len(two)) / 2
+            if centre(two) - centre(one) < reach - 1e-12:
+                blocks[left : left + 2] = [one + two]
+                merged = True
+                break
+    placed = [0.0] * len(values)
+    for block in blocks:
+        for rank, i in enumerate(block):
+            placed[i] = centre(block) + gap * (rank - (len(block) - 1) / 2)
+    return placed
+
+
+# --- writing -------------------------------------------------------------------------------
+
+
+def write_figure(
+    kind: FigureKind, name: str, block: Block, folder: Path, *, slug: str, width: str = "double"
+) -> Drawn | Absent:
+    """Writes a figure as PDF, SVG, PNG, CSV and caption; says why where there is none."""
+    numbers = kind.info(block)
+    if isinstance(numbers, Absent):
+        return numbers
+    caption = marked(numbers.caption(), numbers.marks)
+    with style(slug):
+        figure = kind.draw(numbers, WIDTHS_IN[width])
+        svg = _save(figure, folder / slug, alt=numbers.alt())
+    folder.joinpath(f"{slug}.csv").write_text(
+        csv_text(numbers.rows()), encoding="utf-8", newline=""
+    )
+    folder.joinpath(f"{slug}.txt").write_text(caption + "\n", encoding="utf-8")
+    return Drawn(
+        name=name,
+        slug=slug,
+        title=name.replace("_", " ").capitalize(),
+        caption=caption,
+        alt=f"{listed([clean(m) for m in numbers.marks])}. ".lstrip(". ") + numbers.alt(),
+        svg=inline_svg(svg, slug),
+        files=tuple(f"{slug}.{e}" for e in ("pdf", "svg", "png", "csv", "txt")),
+    )
+
+
+def _save(figure: Figure, stem: Path, *, alt: str) -> str:
+    """Saves the three pictures without dates or versions; returns the SVG's text."""
+    figure.savefig(
+        stem.with_name(stem.name + ".pdf"),
+        metadata={
+            "CreationDate": None,
+            "Producer": None,
+            "Creator": "serlab",
+            "Subject": alt[:500],
+        },
+    )
+    figure.savefig(stem.with_name(stem.name + ".png"), metadata={"Software": None})
+    held = io.StringIO()
+    figure.savefig(held, format="svg", metadata={"Date": None, "Creator": "serlab"})
+    svg = held.getvalue()
+    stem.with_name(stem.name + ".svg").write_text(svg, encoding="utf-8")
+    return svg
+
+
+_THEMED = {INK: "--ink", MUTED: "--muted", FAINT: "--rule", BAND: "--band", "#444444": "--muted"}
+
+
+def inline_svg(svg: str, slug: str) -> str:
+    """The SVG as an element of a page: ids of its own, no prolog, colours that follow the theme.
+
+    The style element is dropped (it would apply to the whole page), and white backgrounds are
+    left out so that the page's own shows.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
+    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.S)
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{slug}-\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{slug}-\1)", body)
+    body = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{slug}-\1"', body)
+    for colour, variable in _THEMED.items():
+        body = re.sub(rf"(fill|stroke): {colour}", rf"\1: var({variable}, {colour})", body)
+    body = re.sub(r' xmlns:xlink="[^"]*"', "", body, count=1)
+    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'aria-hidden="true"', body, count=1)
+
+
+def xml_text(text: object) -> str:
+    """Text that is safe between tags and in attributes."""
+    return xml.sax.saxutils.escape(clean(text), {'"': "&quot;", "'": "&#x27;"})

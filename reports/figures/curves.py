@@ -1,0 +1,175 @@
+"""Learning curves of every arm, with the spread over folds and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from serlab.reports.figure import (
+    BLUE,
+    FIGURES,
+    MUTED,
+    ORANGE,
+    Absent,
+    mark,
+    new_figure,
+    quiet,
+)
+from serlab.reports.records import Block, Curve
+from serlab.reports.words import clean, listed, number, wrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST = 12
+"""Arms that are drawn, the first of the study."""
+
+LOSSES = (("train_loss", "training", BLUE, "-"), ("validation_loss", "validation", ORANGE, "--"))
+SCORE = "validation_ua"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvesNumbers:
+    """Curves by arm and name."""
+
+    marks: tuple[str, ...]
+    corpus: str
+    arms: tuple[tuple[str, dict[str, Curve]], ...]
+    n_left_out: int
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row an epoch of a curve."""
+        return [
+            {
+                "arm": arm,
+                "curve": name,
+                "epoch": epoch,
+                "mean": float(curve.mean[epoch - 1]),
+                "p10": float(curve.low[epoch - 1]),
+                "p90": float(curve.high[epoch - 1]),
+                "n": int(curve.n[epoch - 1]),
+            }
+            for arm, curves in self.arms
+            for name, curve in curves.items()
+            for epoch in range(1, len(curve.mean) + 1)
+        ]
+
+    def caption(self) -> str:
+        """The caption."""
+        text = (
+            f"Learning curves on {clean(self.corpus)}: above, loss on the training (solid) and "
+            "validation (dashed) part; below, UA on validation speakers. Lines are means over "
+            "folds and seeds, bands run from the 10th to the 90th percentile; a curve ends where "
+            "fewer than half of the trainings are left. The test part is in none of them."
+        )
+        return text + (f" {self.n_left_out} more arms are not drawn." if self.n_left_out else "")
+
+    def alt(self) -> str:
+        """Where each arm's validation UA ends, in words."""
+        told = [
+            f"{clean(arm)} ends at {number(float(curves[SCORE].mean[-1]))} after "
+            f"{len(curves[SCORE].mean)} epochs"
+            for arm, curves in self.arms
+            if SCORE in curves
+        ]
+        return f"Learning curves; mean validation UA: {listed(told)}."
+
+
+@FIGURES.register("curves", order=6)
+class Curves:
+    """Loss and validation UA by epoch."""
+
+    def info(self, block: Block) -> CurvesNumbers | Absent:
+        """The curves of the arms that have any."""
+        held = [(a.name, dict(a.curves)) for a in block.arms if _known(a.curves)]
+        if not held:
+            return Absent(reason="no arm was trained by epochs, so there are no learning curves")
+        return CurvesNumbers(
+            marks=block.corpus.marks,
+            corpus=block.corpus.name,
+            arms=tuple(held[:MOST]),
+            n_left_out=max(0, len(held) - MOST),
+        )
+
+    def draw(self, numbers: CurvesNumbers, width_in: float) -> Figure:
+        """Two rows of panels: loss above validation UA, a column an arm."""
+        n_columns = max(min(len(numbers.arms), 4), 2)
+        n_rows = -(-len(numbers.arms) // n_columns)
+        figure = new_figure(width_in, 0.5 + 2.6 * n_rows + 0.16 * bool(numbers.marks))
+        mark(figure, numbers.marks, f"Learning curves, {numbers.corpus}")
+        grid = figure.subplots(2 * n_rows, n_columns, sharex=True, sharey="none", squeeze=False)
+        for axes in grid.flat:
+            axes.set_visible(False)
+        tops = _tops(numbers)
+        for index, (arm, curves) in enumerate(numbers.arms):
+            row, column = divmod(index, n_columns)
+            loss, score = grid[2 * row, column], grid[2 * row + 1, column]
+            _losses(loss, curves, named=index == 0, top=tops)
+            _score(score, curves)
+            loss.set_title(wrapped(arm, 22), fontsize=7.5)
+            if column == 0:
+                loss.set_ylabel("loss")
+                score.set_ylabel("validation UA")
+            else:
+                loss.tick_params(labelleft=False)
+                score.tick_params(labelleft=False)
+            if row == n_rows - 1:
+                score.set_xlabel("epoch")
+        return figure
+
+
+def _known(curves: Mapping[str, Curve]) -> bool:
+    return any(name in curves for name in (SCORE, *(name for name, *_ in LOSSES)))
+
+
+def _tops(numbers: CurvesNumbers) -> tuple[float, float]:
+    """Range of the losses of all arms, without the few largest values."""
+    held = [c[name] for _, c in numbers.arms for name, *_ in LOSSES if name in c]
+    if not held:
+        return (0.0, 1.0)
+    high = max(float(np.percentile(c.high, 98)) for c in held)
+    return (min(0.0, min(float(c.low.min()) for c in held)), high * 1.05)
+
+
+def _losses(axes: Axes, curves: dict[str, Curve], *, named: bool, top: tuple[float, float]) -> None:
+    axes.set_visible(True)
+    quiet(axes, grid="y")
+    axes.set_ylim(*top)
+    for name, label, colour, dash in LOSSES:
+        if name in curves:
+            _band(axes, curves[name], colour, dash)
+            if named:
+                _label_end(axes, curves[name], label, colour)
+
+
+def _score(axes: Axes, curves: dict[str, Curve]) -> None:
+    axes.set_visible(True)
+    quiet(axes, grid="y")
+    axes.set_ylim(0, 1)
+    if SCORE in curves:
+        _band(axes, curves[SCORE], ORANGE, "--")
+    else:
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color=MUTED)
+
+
+def _band(axes: Axes, curve: Curve, colour: str, dash: str) -> None:
+    epochs = np.arange(1, len(curve.mean) + 1)
+    axes.fill_between(epochs, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(epochs, curve.mean, color=colour, linestyle=dash, linewidth=1.3)
+
+
+def _label_end(axes: Axes, curve: Curve, label: str, colour: str) -> None:
+    """Names a curve at a point of its later half."""
+    at = max(0, int(len(curve.mean) * 0.55) - 1)
+    axes.annotate(
+        label,
+        (at + 1, float(curve.high[at])),
+        textcoords="offset points",
+        xytext=(0, 2),
+        color=colour,
+        fontsize=7,
+        ha="center",
+    )

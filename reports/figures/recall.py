@@ -1,0 +1,149 @@
+"""Recall of each class in each arm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from serlab.bench.metrics.categorical import per_class_recall
+from serlab.reports.figure import FIGURES, Absent, mark, new_figure
+from serlab.reports.records import Block, Pooled
+from serlab.reports.words import clean, number, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Recalls = npt.NDArray[np.float64]
+
+DEEPEST = 0.2
+"""Difference to the base at which the colour is deepest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecallNumbers:
+    """Recalls (arm, class), the base first where there is one; nan where a class is absent."""
+
+    marks: tuple[str, ...]
+    corpus: str
+    labels: tuple[str, ...]
+    arms: tuple[str, ...]
+    has_base: bool
+    recalls: Recalls
+    counts: tuple[int, ...]
+
+    @property
+    def differences(self) -> Recalls:
+        """Recalls minus those of the base (zeros where there is none)."""
+        return self.recalls - self.recalls[:1] if self.has_base else np.zeros(self.recalls.shape)
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row an arm and class."""
+        return [
+            {
+                "arm": arm,
+                "class": label,
+                "recall": float(self.recalls[i, j]),
+                "difference_to_base": float(self.differences[i, j]) if self.has_base else None,
+                "n": self.counts[j],
+            }
+            for i, arm in enumerate(self.arms)
+            for j, label in enumerate(self.labels)
+        ]
+
+    def caption(self) -> str:
+        """The caption."""
+        return (
+            f"Recall of each class on {clean(self.corpus)} in percent, pooled over test "
+            "utterances, mean over seeds. Blue cells lie above the base's recall, orange cells "
+            f"below; the deepest colour is a difference of {DEEPEST * 100:.0f} points or more. "
+            "Single cells have no interval: read them as where an effect comes from, not as "
+            "findings."
+        )
+
+    def alt(self) -> str:
+        """Each arm's weakest and strongest class, in words."""
+        told = []
+        for name, row in zip(self.arms, self.recalls, strict=True):
+            worst, best = int(np.nanargmin(row)), int(np.nanargmax(row))
+            told.append(
+                f"{clean(name)} from {number(row[worst] * 100, 0)} ({clean(self.labels[worst])}) "
+                f"to {number(row[best] * 100, 0)} ({clean(self.labels[best])})"
+            )
+        return f"Recall by class in percent: {'; '.join(told)}."
+
+
+@FIGURES.register("recall", order=5)
+class Recall:
+    """Which classes an arm gains and loses."""
+
+    def info(self, block: Block) -> RecallNumbers | Absent:
+        """The recalls of the arms that have a whole seed."""
+        arms = sorted((a for a in block.arms if a.pooled), key=lambda a: not a.is_base)
+        if not arms:
+            return Absent(reason="no arm has a seed whose folds all completed")
+        n_classes = len(block.corpus.labels)
+        truth = next(a.pooled.truth for a in arms if a.pooled)
+        return RecallNumbers(
+            marks=block.corpus.marks,
+            corpus=block.corpus.name,
+            labels=block.corpus.labels,
+            arms=tuple(a.name for a in arms),
+            has_base=arms[0].is_base,
+            recalls=np.stack([_recalls(a.pooled) for a in arms if a.pooled]),
+            counts=tuple(int(n) for n in np.bincount(truth, minlength=n_classes)),
+        )
+
+    def draw(self, numbers: RecallNumbers, width_in: float) -> Figure:
+        """A table of numbers, coloured by the difference to the base."""
+        n_arms, n_classes = numbers.recalls.shape
+        width = min(width_in, 2.4 + 0.75 * n_classes)
+        figure = new_figure(width, 0.85 + 0.27 * n_arms + 0.16 * bool(numbers.marks))
+        axes = figure.add_subplot()
+        mark(figure, numbers.marks, f"Recall by class, {short(numbers.corpus, 24)}")
+        _cells(axes, numbers)
+        heads = zip(numbers.labels, numbers.counts, strict=True)
+        axes.set_xticks(range(n_classes), [f"{short(label, 12)}\nn={n}" for label, n in heads])
+        axes.set_yticks(range(n_arms), [short(arm, 32) for arm in numbers.arms])
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        return figure
+
+
+def _recalls(held: Pooled) -> Recalls:
+    return np.mean([per_class_recall(held.truth, one) for one in held.scores], axis=0)
+
+
+def _cells(axes: Axes, numbers: RecallNumbers) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = ["#D55E00", "#f2b48c", "#f7f7f7", "#8fc1e3", "#0072B2"]
+    scale = LinearSegmentedColormap.from_list("serlab", colours)
+    n_arms, n_classes = numbers.recalls.shape
+    change = np.nan_to_num(numbers.differences)
+    axes.pcolormesh(
+        np.arange(n_classes + 1) - 0.5,
+        np.arange(n_arms + 1) - 0.5,
+        change,
+        cmap=scale,
+        vmin=-DEEPEST,
+        vmax=DEEPEST,
+        edgecolors="white",
+        linewidth=1.5,
+    )
+    for (i, j), recall in np.ndenumerate(numbers.recalls):
+        axes.text(
+            j,
+            i,
+            number(recall * 100, 0),
+            ha="center",
+            va="center",
+            fontsize=8,
+            fontweight="bold" if i == 0 and numbers.has_base else "normal",
+            color="#ffffff" if abs(change[i, j]) > 0.75 * DEEPEST else "#111111",
+        )
+    axes.set_xlim(-0.5, n_classes - 0.5)
+    axes.set_ylim(n_arms - 0.5, -0.5)

@@ -1,0 +1,92 @@
+"""Small SVG pictures that the page draws itself: a row of the forest plot, and a curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from markupsafe import Markup
+from serlab.reports.records import Arm, Block, Verdict
+from serlab.reports.words import number
+
+WIDTH, HEIGHT = 190, 26
+
+
+def reach(block: Block) -> float:
+    """Half-width of the scale on which all of a block's effects are shown."""
+    held = [arm.effect.estimate for arm in block.others if arm.effect]
+    ends = [abs(v) for e in held for v in (e.low, e.high, e.mean) if math.isfinite(v)]
+    return max([*ends, block.study.margin * 1.5, 0.01]) * 1.06
+
+
+def forest_row(arm: Arm, block: Block) -> Markup:
+    """One arm's effect on the scale of its block, with the margin's band and the zero line."""
+    half = reach(block)
+
+    def x(value: float) -> float:
+        return WIDTH / 2 * (1 + max(-1.0, min(1.0, value / half)))
+
+    margin, middle = block.study.margin, HEIGHT / 2
+    band = x(margin) - x(-margin)
+    parts = [
+        f'<rect class="band" x="{x(-margin):.1f}" y="0" width="{band:.1f}" height="{HEIGHT}"/>',
+        f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="0" y2="{HEIGHT}"/>',
+    ]
+    effect = arm.effect
+    if effect:
+        estimate = effect.estimate
+        kind = "far" if effect.verdict in {Verdict.BETTER, Verdict.WORSE} else "near"
+        side = effect.verdict.value
+        if math.isfinite(estimate.low):
+            low, high = x(estimate.low), x(estimate.high)
+            parts.append(
+                f'<line class="ci {side}" x1="{low:.1f}" x2="{high:.1f}" '
+                f'y1="{middle:.1f}" y2="{middle:.1f}"/>'
+            )
+        at = x(estimate.mean)
+        parts.append(f'<circle class="dot {kind} {side}" cx="{at:.1f}" cy="{middle:.1f}" r="4.2"/>')
+    return _svg(parts, WIDTH, HEIGHT, "mini")
+
+
+def axis_row(block: Block) -> Markup:
+    """The scale of `forest_row`, in points."""
+    half = reach(block)
+    step = _step(half)
+    values = [i * step for i in range(-int(half / step), int(half / step) + 1)]
+    texts = []
+    for value in values:
+        at = WIDTH / 2 * (1 + value / half)
+        if 10 <= at <= WIDTH - 10:
+            label = number(value * 100, 0 if step >= 0.01 else 1, sign=True)
+            texts.append(f'<text x="{at:.1f}" y="11" text-anchor="middle">{label}</text>')
+    return _svg(texts, WIDTH, 14, "mini axis")
+
+
+def _step(half: float) -> float:
+    """A round step that gives at most three ticks a side."""
+    for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5):
+        if half / step < 3.5:
+            return step
+    return 1.0
+
+
+def curve(values: Sequence[float], low: float, high: float) -> Markup:
+    """A learning curve as a line, 160 by 40."""
+    width, height = 160, 40
+    span = (high - low) or 1.0
+    last = max(1, len(values) - 1)
+    points = " ".join(
+        f"{2 + i / last * (width - 4):.1f},{height - 2 - (v - low) / span * (height - 4):.1f}"
+        for i, v in enumerate(values)
+        if math.isfinite(v)
+    )
+    return _svg([f'<polyline points="{points}"/>'], width, height, "spark")
+
+
+def _svg(parts: Sequence[str], width: int, height: int, kind: str) -> Markup:
+    """Joins elements that hold nothing but numbers and fixed words."""
+    body = "".join(parts)
+    return Markup(
+        f'<svg class="{kind}" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'aria-hidden="true" focusable="false">{body}</svg>'
+    )

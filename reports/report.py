@@ -1,0 +1,70 @@
+"""Writes the report of a run: the page, its figures and its tables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from serlab.bench.errors import BadFile
+from serlab.reports.figure import FIGURES, Absent, Drawn, write_figure
+from serlab.reports.frame import load_frame
+from serlab.reports.page import render
+from serlab.reports.records import Block, Frame
+from serlab.reports.tables import write_tables
+
+
+def write_report(run: Path, out: Path | None = None) -> Path:
+    """Writes a run's report and returns the path of its page.
+
+    Args:
+        run: the run's folder.
+        out: the report's folder, ``run/report`` if None: ``index.html`` with ``figures/`` and
+            ``tables/`` beside it.
+
+    Raises:
+        BadFile: there is no run, a file of it is damaged, or the folder cannot be written to.
+        NotComparable: the run joins results of unlike splits.
+        SerlabError: no training of the run has completed.
+    """
+    frame = load_frame(run)
+    folder = Path(out) if out is not None else Path(run) / "report"
+    try:
+        for name in ("figures", "tables"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        return _write(frame, folder)
+    except OSError as error:
+        raise BadFile(folder, f"cannot write the report here: {error.strerror}") from None
+
+
+def _write(frame: Frame, folder: Path) -> Path:
+    figures: dict[str, list[Drawn]] = {}
+    absent: dict[str, list[tuple[str, str]]] = {}
+    tables: dict[str, tuple[str, ...]] = {}
+    for index, block in enumerate(frame.blocks):
+        corpus = block.corpus.name
+        prefix = f"{index}-{_slug(corpus)}-" if len(frame.blocks) > 1 else ""
+        figures[corpus], absent[corpus] = _figures(block, folder / "figures", prefix)
+        tables[corpus] = write_tables(block, folder / "tables", f"{prefix}ablation")
+    page = folder / "index.html"
+    page.write_text(render(frame, figures, absent, tables), encoding="utf-8", newline="")
+    return page
+
+
+def _figures(block: Block, folder: Path, prefix: str) -> tuple[list[Drawn], list[tuple[str, str]]]:
+    """Every registered figure, in its order, drawn or with the reason why it is not."""
+    drawn: list[Drawn] = []
+    absent: list[tuple[str, str]] = []
+    entries = sorted(FIGURES.entries().values(), key=lambda e: (e.facts.get("order", 99), e.name))
+    for entry in entries:
+        kind = entry.load()()
+        held = write_figure(kind, entry.name, block, folder, slug=f"{prefix}{entry.name}")
+        if isinstance(held, Absent):
+            absent.append((entry.name.replace("_", " "), held.reason))
+        else:
+            drawn.append(held)
+    return drawn, absent
+
+
+def _slug(text: str) -> str:
+    """A name that is safe in paths, addresses and ids."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()[:40] or "corpus"

@@ -1,0 +1,229 @@
+"""Writes a run folder with known effects, as a study would leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from serlab.bench.contracts import FoldResult, Measurement, Predictions, Status
+from serlab.bench.store import Store
+
+SPLIT = "0123456789abcdef"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeStudy:
+    """What the fake run is like; ``skill`` is each arm's chance of being right."""
+
+    name: str = "fake"
+    skill: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "base": 0.75,
+            "pooling=max": 0.74,
+            "pooling=mean": 0.55,
+            "filters=time": 0.62,
+            "filters=square": 0.90,
+            "svm": 0.70,
+        }
+    )
+    labels: tuple[str, ...] = ("anger", "joy", "neutral", "sadness")
+    speakers: tuple[str, ...] = ("s1", "s2", "s3", "s4", "s5")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    per_cell: int = 5
+    """Utterances of each speaker and class."""
+    synthetic: bool = True
+    leaks: tuple[str, ...] = ()
+    design: str = "ablate"
+    corpora: tuple[str, ...] = ("synth",)
+    lost: Mapping[tuple[str, str, int], Status | None] = field(default_factory=dict)
+    """(arm, fold, seed) that did not complete; None leaves no record at all."""
+    meters: bool = True
+    epochs: int = 8
+
+
+def write_fake_run(folder: Path, study: FakeStudy | None = None) -> Path:
+    """Writes the run and returns its folder."""
+    study = study or FakeStudy()
+    store = Store.create(folder)
+    store.write_json("resolved.json", _resolved(study))
+    environment = store.keep_environment({"cpu": "fake CPU <model>", "python": "3.11", "gpu": None})
+    for corpus in study.corpora:
+        for arm in study.skill:
+            for seed in study.seeds:
+                for fold in study.speakers:
+                    result = _result(study, arm, corpus, fold, seed, environment)
+                    if result is not None:
+                        store.append(result)
+    if study.meters:
+        for number, arm in enumerate(study.skill):
+            store.write_json(f"meters/{number}.json", _meter(study, number, arm, environment))
+    return folder
+
+
+def _key(arm: str, corpus: str, seed: int, study: FakeStudy) -> str:
+    return f"{list(study.skill).index(arm):02d}{study.corpora.index(corpus):02d}{seed:012d}"
+
+
+def _resolved(study: FakeStudy) -> dict[str, Any]:
+    arms = [
+        {
+            "name": name,
+            "variant": {
+                "system": "svm" if name == "svm" else "li2018",
+                "preset": "small",
+                "options": {"pooling": name.partition("=")[2] or "attention"},
+                "settings": {"epochs": study.epochs, "learning_rate": 2e-3},
+            },
+            "parameters": None if name == "svm" else 93_573 + 100 * index,
+            "is_base": index == 0,
+            "kind": "baseline" if name == "svm" else "arm",
+        }
+        for index, name in enumerate(study.skill)
+    ]
+    corpora = [
+        {
+            "name": name,
+            "licence": "Apache-2.0",
+            "source": "serlab",
+            "synthetic": study.synthetic,
+            "n_utterances": len(study.speakers) * len(study.labels) * study.per_cell,
+            "n_speakers": len(study.speakers),
+            "labels": list(study.labels),
+            "split": SPLIT,
+            "protocol": {
+                "split": "leave-one-speaker-out",
+                "validation": 2,
+                "groups": 5,
+                "max_folds": 0,
+                "labels": [],
+                "normalisation": "train",
+                "selection": "validation-ua",
+                "absent_classes": "dropped",
+                "seed": 0,
+            },
+            "leaks": list(study.leaks),
+            "audit": [
+                {
+                    "severity": "note",
+                    "kind": "sentences",
+                    "text": "all 10 sentences are in train and test of every fold",
+                }
+            ],
+            "folds": list(study.speakers),
+        }
+        for name in study.corpora
+    ]
+    trials = [
+        {"key": _key(arm, corpus, seed, study), "arm": arm, "corpus": corpus, "seed": seed}
+        for arm in study.skill
+        for corpus in study.corpora
+        for seed in study.seeds
+    ]
+    return {
+        "schema": 1,
+        "serlab": "0.1.0",
+        "name": study.name,
+        "question": "What is each component worth?",
+        "design": study.design,
+        "synthetic": study.synthetic,
+        "metric": "ua",
+        "margin": 0.02,
+        "level": 0.95,
+        "base": next(iter(study.skill)),
+        "command": f"serlab run {study.name}",
+        "created": "2026-01-01T00:00:00+00:00",
+        "arms": arms,
+        "corpora": corpora,
+        "seeds": list(study.seeds),
+        "trials": trials,
+        "study": {"name": study.name},
+    }
+
+
+def _result(
+    study: FakeStudy, arm: str, corpus: str, fold: str, seed: int, environment: str
+) -> FoldResult | None:
+    status = study.lost.get((arm, fold, seed), Status.COMPLETED)
+    if status is None:
+        return None
+    rng = np.random.default_rng([abs(hash_of(x)) for x in (arm, fold, str(seed))])
+    done = status is Status.COMPLETED
+    epochs = np.arange(1, study.epochs + 1)
+    loss = 1.4 * np.exp(-epochs / 4) + rng.normal(0, 0.02, len(epochs))
+    curves = {
+        "train_loss": tuple(loss.tolist()),
+        "validation_loss": tuple((loss + 0.2 + 0.01 * epochs).tolist()),
+        "validation_ua": tuple(
+            np.clip(study.skill[arm] * (1 - np.exp(-epochs / 2)), 0, 1).tolist()
+        ),
+    }
+    return FoldResult(
+        trial=_key(arm, corpus, seed, study),
+        arm=arm,
+        corpus=corpus,
+        split=SPLIT,
+        fold=fold,
+        seed=seed,
+        status=status,
+        reason="" if done else "loss is nan in epoch 3 <b>$x_1$</b>",
+        chosen_epoch=6 if done else None,
+        curves=curves if done and arm != "svm" else {},
+        measurements=_measurements(rng) if done else {},
+        predictions=_predictions(study, arm, fold, rng) if done else None,
+        environment=environment,
+    )
+
+
+def hash_of(text: str) -> int:
+    """A number for a text that is the same in every process."""
+    return int.from_bytes(text.encode()[:8].ljust(8, b"\0"), "big") + len(text)
+
+
+def _measurements(rng: np.random.Generator) -> dict[str, Measurement]:
+    return {
+        "train_wall": Measurement(value=float(rng.uniform(1, 2)), unit="s"),
+        "train_cpu": Measurement(value=float(rng.uniform(1, 2)), unit="s"),
+        "peak_memory": Measurement(value=3e8, unit="bytes"),
+        "cuda_allocated": Measurement(value=None, unit="bytes", reason="no CUDA device"),
+    }
+
+
+def _predictions(study: FakeStudy, arm: str, fold: str, rng: np.random.Generator) -> Predictions:
+    """Test predictions of the fold's speaker, and validation ones of the next speaker."""
+    n_classes = len(study.labels)
+    following = study.speakers[(study.speakers.index(fold) + 1) % len(study.speakers)]
+    rows = [
+        (f"{speaker}-{c}-{i}", speaker, part, c)
+        for speaker, part in ((fold, "test"), (following, "validation"))
+        for c in range(n_classes)
+        for i in range(study.per_cell)
+    ]
+    truth = np.array([row[3] for row in rows])
+    right = rng.random(len(rows)) < study.skill[arm]
+    said = np.where(right, truth, (truth + rng.integers(1, n_classes, len(rows))) % n_classes)
+    scores = np.full((len(rows), n_classes), 0.3 / n_classes, dtype=np.float32)
+    scores[np.arange(len(rows)), said] += 0.7
+    return Predictions(
+        ids=tuple(row[0] for row in rows),
+        speakers=tuple(row[1] for row in rows),
+        parts=tuple(row[2] for row in rows),
+        truth=truth.astype(np.int64),
+        scores=scores,
+    )
+
+
+def _meter(study: FakeStudy, number: int, arm: str, environment: str) -> dict[str, Any]:
+    return {
+        "arm": arm,
+        "latency_ms": {"p50": 2.0 + number * 0.7, "p90": 3.0 + number, "n": 200, "reason": ""},
+        "parameters": 93_573 + 5000 * number**2,
+        "macs": 1_000_000,
+        "macs_reason": "",
+        "device": "cpu",
+        "seconds": 3.0,
+        "threads": 1,
+        "environment": environment,
+    }
