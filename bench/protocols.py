@@ -109,6 +109,9 @@ def fixed(utterances: Sequence[Utterance], protocol: ProtocolSpec) -> Iterator[F
 @SPLITS.register("random-utterances", title="random utterances (leaks speakers)", leaks=True)
 def random_utterances(utterances: Sequence[Utterance], protocol: ProtocolSpec) -> Iterator[Fold]:
     """Utterances are dealt to `groups` folds at random; the same speakers are on every side."""
+    if protocol.groups < 3:
+        wanted = "at least 3 (one to test, one to validate, the rest to train)"
+        raise BadValue("protocol.groups", protocol.groups, wanted)
     ids = [u.id for u in utterances]
     generator(protocol.seed, "random-utterances").shuffle(ids)
     k = protocol.groups

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from ray.tune import Callback
 
 
+POOL_FROM = 400
+"""Utterances from which extraction is worth the start of a process pool."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a run ended."""
@@ -101,10 +105,11 @@ def run_study(
 
 def _extract(plan: Plan, say: Callable[[str], None]) -> None:
     """Computes all features once, into the cache that the workers read."""
-    cache, workers = Cache(), len(os.sched_getaffinity(0))
+    cache = Cache()
     for ground in plan.grounds:
         used = {i for f in ground.split.folds for i in (*f.train, *f.validation, *f.test)}
         utterances = [u for u in ground.corpus.utterances if u.id in used]
+        workers = cores() if len(utterances) > POOL_FROM else 1
         for spec in plan.features(ground):
             started = time.monotonic()
             extract(spec, utterances, cache=cache, workers=workers)
@@ -150,9 +155,15 @@ def _tune(
         _write_down_lost(plan, store)
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _workers(study: Study) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    fitting = max(1, (cores or 1) // study.resources.threads)
+    fitting = max(1, cores() // study.resources.threads)
     if study.resources.gpus:
         import torch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -43,7 +43,6 @@ class Order:
 def open_plan(text: str) -> Plan:
     """The plan of an order, made once a process; the key is the order's text."""
     order = _ORDERS[text]
-    os.chdir(order.working_directory)
     return make_plan(order.study, order.roots)
 
 
@@ -78,6 +77,8 @@ class FoldTrainable(tune.Trainable):
         import torch
 
         assert order is not None
+        if order.plugins:
+            sys.path.append(str(order.working_directory))
         for name in order.plugins:
             importlib.import_module(name)
         torch.set_num_threads(order.study.resources.threads)

@@ -21,8 +21,12 @@ def say(text: str) -> None:
 
 
 def load_plugins(names: Iterable[str]) -> None:
-    """Imports the modules that ``--plugin`` names, each of which registers more."""
+    """Imports the modules that ``--plugin`` names, each of which registers more.
+
+    They may lie in the working directory, which comes last on the path.
+    """
     for name in names:
+        sys.path.append(str(Path.cwd()))
         try:
             importlib.import_module(name)
         except ImportError as error:

@@ -106,6 +106,7 @@ def test_labels_choose_and_order_the_classes() -> None:
         (ProtocolSpec(validation=5), "needs at least 7 speakers"),
         (ProtocolSpec(split="speaker-groups", groups=2, validation=3), "none is left to train on"),
         (ProtocolSpec(validation=0), "last-epoch"),
+        (ProtocolSpec(split="random-utterances", groups=2), "at least 3"),
     ],
 )
 def test_what_cannot_be_cut_is_refused(protocol: ProtocolSpec, message: str) -> None:

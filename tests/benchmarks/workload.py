@@ -25,7 +25,7 @@ from serlab.bench.corpora.base import CORPORA
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
 
-STEPS = 1700
+STEPS = 3400
 LABELS = ("high", "low")
 
 
@@ -40,12 +40,18 @@ class Tone:
         t = np.arange(4000, dtype=np.float32) / 16_000
         return Audio(samples=np.sin(2 * np.pi * self.pitch_hz * t), rate_hz=16_000)
 
+    def identity(self) -> object:
+        """What decides the samples."""
+        return self.pitch_hz
+
     def name(self) -> str:
         """For messages."""
         return f"tone of {self.pitch_hz} Hz"
 
 
-@CORPORA.register("workload", title="Tones", licence="none", source="this benchmark")
+@CORPORA.register(
+    "workload", title="Tones", licence="none", source="this benchmark", needs_root=False
+)
 def workload(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     """Tones by four speakers in two classes."""
     utterances = tuple(

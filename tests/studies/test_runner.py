@@ -253,7 +253,9 @@ def test_plan_counts_and_explains(tmp_path: Path) -> None:
 
 def test_leaking_split_runs_only_where_it_says_so(tmp_path: Path) -> None:
     """The random split is declared; an undeclared shared speaker stops the study."""
-    text = STUDY.replace('"speaker-groups"', '"random-utterances"')
+    text = STUDY.replace('"speaker-groups"', '"random-utterances"').replace(
+        "groups = 2", "groups = 3"
+    )
     said: list[str] = []
     make_plan(study(tmp_path, text), {}, said.append)
     assert any("LEAK" in line for line in said)
