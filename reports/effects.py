@@ -18,11 +18,18 @@ def scores_of(pooled: Pooled, metrics: Sequence[str], level: float) -> dict[str,
     return {
         name: Score(
             metric=name,
-            pooled=level_estimate(held, metric=name, level=level),
+            pooled=_within(level_estimate(held, metric=name, level=level), name),
             folds=over_folds(pooled, name),
         )
         for name in metrics
     }
+
+
+def _within(estimate: Estimate, name: str) -> Estimate:
+    """The estimate with its interval cut at the metric's range."""
+    found = metric(name)
+    low, high = np.clip([estimate.low, estimate.high], found.low, found.high)
+    return replace(estimate, low=float(low), high=float(high))
 
 
 def predictions(pooled: Pooled, seeds: Sequence[int]) -> ArmPredictions:

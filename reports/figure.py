@@ -32,13 +32,19 @@ FIGURES = Registry("figure", "serlab.reports.figures")
 WIDTHS_IN = {"single": 3.5, "double": 7.2, "slide": 10.0}
 """Widths of a column, of a page's two columns, and of a slide, in inches."""
 
-INK, MUTED, FAINT, BAND = "#222222", "#666666", "#dddddd", "#eceff3"
-"""Colours of text, of secondary text, of rules, and of the margin band."""
+INK, MUTED, FAINT, BAND, PAPER = "#222222", "#666666", "#dddddd", "#eceff3", "#fffffe"
+"""Colours of text, of secondary text, of rules, of the margin band, and of gaps."""
 
 BLUE, ORANGE, GREEN, YELLOW = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PINK = "#56B4E9", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 """Okabe and Ito's colours, safe for colour-blind readers; black is kept for the base."""
+
+WIDE_IN = 5.5
+"""A figure wider than this has a row of the page to itself."""
+
+PX_PER_PT = 1.7
+"""Largest scale of a figure on the page."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
@@ -56,6 +62,8 @@ class Absent:
     """Why a figure is not drawn."""
 
     reason: str
+    notable: bool = True
+    """Whether the page says so; not where nobody would expect the figure."""
 
 
 class Numbers(Protocol):
@@ -99,6 +107,8 @@ class Drawn:
     caption: str
     alt: str
     svg: str
+    wide: bool
+    """Whether it takes a whole row of the page."""
     files: tuple[str, ...]
 
 
@@ -167,6 +177,11 @@ def quiet(axes: Axes, *, grid: str = "") -> None:
         axes.grid(axis=grid, color=FAINT, linewidth=0.5)
 
 
+def columns_for(n: int) -> int:
+    """How many columns of panels leave the fewest holes on a page."""
+    return {1: 2, 5: 3, 6: 3, 9: 3}.get(n, min(n, 4))
+
+
 def spread(values: Sequence[float], gap: float) -> list[float]:
     """Positions near the values, at least ``gap`` apart and in the same order; for labels."""
     order = sorted(range(len(values)), key=lambda i: values[i])
@@ -217,6 +232,7 @@ def write_figure(
         caption=caption,
         alt=f"{listed([clean(m) for m in numbers.marks])}. ".lstrip(". ") + numbers.alt(),
         svg=inline_svg(svg, slug),
+        wide=figure.get_figwidth() > WIDE_IN,
         files=tuple(f"{slug}.{e}" for e in ("pdf", "svg", "png", "csv", "txt")),
     )
 
@@ -240,7 +256,14 @@ def _save(figure: Figure, stem: Path, *, alt: str) -> str:
     return svg
 
 
-_THEMED = {INK: "--ink", MUTED: "--muted", FAINT: "--rule", BAND: "--band", "#444444": "--muted"}
+_THEMED = {
+    INK: "--ink",
+    MUTED: "--muted",
+    FAINT: "--rule",
+    BAND: "--band",
+    PAPER: "--page",
+    "#444444": "--muted",
+}
 
 
 def inline_svg(svg: str, slug: str) -> str:
@@ -257,8 +280,12 @@ def inline_svg(svg: str, slug: str) -> str:
     body = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{slug}-\1"', body)
     for colour, variable in _THEMED.items():
         body = re.sub(rf"(fill|stroke): {colour}", rf"\1: var({variable}, {colour})", body)
+    body = body.replace("fill: #ffffff", "fill: none")
     body = re.sub(r' xmlns:xlink="[^"]*"', "", body, count=1)
-    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'aria-hidden="true"', body, count=1)
+    width = re.search(r'width="([\d.]+)pt"', body)
+    assert width is not None
+    size = f'aria-hidden="true" style="max-width: {float(width[1]) * PX_PER_PT:.0f}px"'
+    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', size, body, count=1)
 
 
 def xml_text(text: object) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from serlab.bench.contracts import FoldResult, Measurement, Part, Predictions, Status
 from serlab.bench.errors import BadFile, NotComparable, SerlabError
-from serlab.bench.metrics.base import evaluate
 from serlab.bench.store import Store
 from serlab.reports.effects import scores_of, with_effects
 from serlab.reports.records import (
@@ -125,20 +124,29 @@ class _Reader:
         records = [r for r in self.records if r.corpus == name]
         _same_split(corpus, records)
         meters = self.store.meters()
-        arms = []
+        arms, searched = [], Counts(planned=0)
         for fact in self.resolved["arms"]:
             trials = [
                 t
                 for t in self.resolved["trials"]
                 if t["arm"] == fact["name"] and t["corpus"] == name
             ]
-            if trials:
-                keys = {t["key"] for t in trials}
-                mine = [r for r in records if r.trial in keys]
+            keys = {t["key"] for t in trials}
+            mine = [r for r in records if r.trial in keys]
+            if fact.get("kind") == "searched" and fact["name"] != self.resolved.get("best"):
+                searched += _counts(len(trials) * len(corpus.folds), mine)
+            elif trials:
                 arms.append(self._arm(fact, corpus, trials, mine, meters.get(fact["name"])))
         _same_utterances(corpus, arms)
-        search = self._search(arms, records) if self.study.design == "search" else ()
-        block = Block(study=self.study, corpus=corpus, arms=tuple(arms), search=search)
+        skipped = self.resolved.get("skipped") or ()
+        block = Block(
+            study=self.study,
+            corpus=corpus,
+            arms=tuple(arms),
+            search=_search(self.resolved),
+            searched=searched,
+            skipped=tuple((str(s["arm"]), str(s["reason"])) for s in skipped),
+        )
         return with_effects(block)
 
     def _arm(
@@ -195,40 +203,17 @@ class _Reader:
         stacked = np.concatenate([s.scores for s in seeds])
         return replace(first, seeds=tuple(whole), scores=stacked)
 
-    def _search(
-        self, arms: Sequence[Arm], records: Sequence[FoldResult]
-    ) -> tuple[SearchPoint, ...]:
-        """One point a trial, by its mean validation UA over the folds that completed."""
-        points = []
-        for order, (arm, (seed, key)) in enumerate(
-            ((arm, trial) for arm in arms if arm.kind == "arm" for trial in arm.trials), 1
-        ):
-            mine = [r for r in records if r.trial == key]
-            values = [v for v in map(self._validation, mine) if v is not None]
-            point = SearchPoint(
-                order=order,
-                arm=arm.name,
-                seed=seed,
-                status=_worst(mine),
-                value=float(np.mean(values)) if values else None,
-            )
-            points.append(point)
-        return tuple(points)
 
-    def _validation(self, record: FoldResult) -> float | None:
-        if record.status is not Status.COMPLETED:
-            return None
-        held = self.store.predictions(record.cell)
-        seen = np.array(held.parts) == Part.VALIDATION.value
-        return (
-            evaluate(self.study.metric, held.truth[seen], held.scores[seen]) if seen.any() else None
+def _search(resolved: Mapping[str, Any]) -> tuple[SearchPoint, ...]:
+    return tuple(
+        SearchPoint(
+            order=int(trial["number"]) + 1,
+            arm=str(trial["arm"]),
+            status=str(trial["state"]),
+            value=None if trial["validation"] is None else float(trial["validation"]),
         )
-
-
-def _worst(records: Sequence[FoldResult]) -> str:
-    order = (Status.FAILED, Status.DIVERGED, Status.PRUNED, Status.SKIPPED, Status.COMPLETED)
-    found = {r.status for r in records}
-    return next((s.value for s in order if s in found), "missing")
+        for trial in resolved.get("history") or ()
+    )
 
 
 def _corpus(fact: Mapping[str, Any]) -> CorpusFacts:
@@ -269,7 +254,7 @@ def _same_utterances(corpus: CorpusFacts, arms: Sequence[Arm]) -> None:
 
 
 def _one_seed(folds: Sequence[tuple[str, Predictions]]) -> Pooled:
-    """The test parts of one seed's folds, in order of id; twice-tested ids get their fold's name."""
+    """The test parts of one seed's folds, by id; what is tested twice gets its fold's name."""
     rows = [
         (name, held.ids[i], held.speakers[i], int(held.truth[i]), held.scores[i])
         for name, held in folds
@@ -357,6 +342,7 @@ def _meter(record: Mapping[str, Any]) -> Meter:
         n=int(latency.get("n") or 0),
         latency_reason=str(latency.get("reason") or ""),
         parameters=record.get("parameters"),
+        feature_ms=record.get("feature_ms"),
         macs=record.get("macs"),
         macs_reason=str(record.get("macs_reason") or ""),
         device=str(record.get("device") or ""),

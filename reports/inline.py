@@ -9,7 +9,7 @@ from markupsafe import Markup
 from serlab.reports.records import Arm, Block, Verdict
 from serlab.reports.words import number
 
-WIDTH, HEIGHT = 190, 26
+WIDTH, HEIGHT = 160, 26
 
 
 def reach(block: Block) -> float:

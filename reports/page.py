@@ -16,10 +16,9 @@ from serlab.bench.contracts import plain
 from serlab.reports.details import Detail, detail_of, seed_heading
 from serlab.reports.figure import Drawn
 from serlab.reports.inline import axis_row, forest_row
-from serlab.reports.records import Arm, Block, Frame, Verdict
+from serlab.reports.records import Arm, Block, Frame, SearchPoint, Verdict
 from serlab.reports.tables import folds_text, metrics_of, note_of
 from serlab.reports.words import (
-    HEADLINES,
     SYMBOLS,
     base_sentence,
     clean,
@@ -38,6 +37,7 @@ from serlab.reports.words import (
 )
 
 MOST_FAILURES = 20
+MOST_SEARCHED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,7 @@ class Section:
     protocol: str
     methods: str
     tables: tuple[str, ...]
+    search: tuple[SearchPoint, ...]
 
 
 def render(
@@ -221,7 +222,13 @@ def _section(
         protocol=protocol_words(block.corpus),
         methods=methods(block),
         tables=tables,
+        search=_best_found(block),
     )
+
+
+def _best_found(block: Block) -> tuple[SearchPoint, ...]:
+    held = [p for p in block.search if p.value is not None]
+    return tuple(sorted(held, key=lambda p: (-(p.value or 0.0), p.order))[:MOST_SEARCHED])
 
 
 def _claims(block: Block) -> tuple[Claim, ...]:
@@ -333,8 +340,3 @@ def _costs(arm: Arm, block: Block) -> tuple[Cell, ...]:
         ),
         Cell(text=duration(median), small="", key=median if median is not None else ""),
     )
-
-
-def claim_word(kind: str) -> str:
-    """A verdict in words, for those who do not see its symbol."""
-    return HEADLINES[Verdict(kind)] if kind in set(Verdict) else "not compared"

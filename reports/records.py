@@ -142,6 +142,8 @@ class Meter:
     p90_ms: float | None = None
     n: int = 0
     latency_reason: str = ""
+    feature_ms: float | None = None
+    """Time of the feature extraction, which latency leaves out."""
     parameters: int | None = None
     macs: int | None = None
     macs_reason: str = ""
@@ -169,9 +171,9 @@ class SearchPoint:
 
     order: int
     arm: str
-    seed: int
     status: str
     value: float | None
+    """Mean validation UA over corpora, folds and seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +253,12 @@ class Block:
     corpus: CorpusFacts
     arms: tuple[Arm, ...]
     search: tuple[SearchPoint, ...] = ()
+    """A search's trials in their order. Only the best by validation is also among the arms: to
+    show the test scores of the others would invite picking by them."""
+    searched: Counts = field(default_factory=lambda: Counts(planned=0))
+    """Trainings of the search's trials that are not among the arms."""
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Arms that could not run here, and why."""
 
     @property
     def base(self) -> Arm | None:
@@ -264,8 +272,8 @@ class Block:
 
     @property
     def counts(self) -> Counts:
-        """Counts over all arms."""
-        return sum((arm.counts for arm in self.arms), Counts(planned=0))
+        """Counts over all arms, and over a search's other trials."""
+        return sum((arm.counts for arm in self.arms), self.searched)
 
 
 @dataclass(frozen=True, kw_only=True)

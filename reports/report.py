@@ -59,7 +59,8 @@ def _figures(block: Block, folder: Path, prefix: str) -> tuple[list[Drawn], list
         kind = entry.load()()
         held = write_figure(kind, entry.name, block, folder, slug=f"{prefix}{entry.name}")
         if isinstance(held, Absent):
-            absent.append((entry.name.replace("_", " "), held.reason))
+            if held.notable:
+                absent.append((entry.name.replace("_", " "), held.reason))
         else:
             drawn.append(held)
     return drawn, absent

@@ -14,9 +14,9 @@ from serlab.reports.words import (
     count,
     duration,
     interval,
+    margin_words,
     number,
     p_value,
-    points,
     short,
     title_of,
 )
@@ -123,7 +123,7 @@ def _caption(block: Block) -> str:
     text = (
         f"{clean(study.name)} on {clean(block.corpus.name)}: pooled over test utterances, "
         f"{study.level:.0%} intervals over speakers crossed with seeds; bold differences are "
-        f"separable from the base (Holm). Margin {points(study.margin)}. Split "
+        f"separable from the base (Holm). Margin {margin_words(study.margin)}. Split "
         f"{clean(block.corpus.split)}."
     )
     return f"{told} {text}".strip()

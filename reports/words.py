@@ -42,7 +42,7 @@ def wrapped(text: object, width: int, lines: int = 2) -> str:
 
 
 def places(estimate: Estimate) -> int:
-    """Decimals that an interval warrants: two digits of its half-width, 2 to 4 of them.
+    """Decimals that an interval warrants: two digits of its half-width, 3 or 4 of them.
 
     Example:
         >>> from types import SimpleNamespace
@@ -52,7 +52,7 @@ def places(estimate: Estimate) -> int:
     half = (estimate.high - estimate.low) / 2
     if not math.isfinite(half) or half <= 0:
         return 3
-    return min(4, max(2, 1 - math.floor(math.log10(half))))
+    return min(4, max(3, 1 - math.floor(math.log10(half))))
 
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
@@ -88,6 +88,12 @@ def points(value: float) -> str:
     """A difference of shares in points: ``4.3 points``."""
     text = f"{abs(value) * 100:.1f}"
     return f"{text} point{'' if text == '1.0' else 's'}"
+
+
+def margin_words(margin: float) -> str:
+    """A margin as it was written: ``2 points``."""
+    text = f"{margin * 100:g}"
+    return f"{text} point{'' if text == '1' else 's'}"
 
 
 def count(value: float | None) -> str:
@@ -182,7 +188,7 @@ def _p_words(effect: Effect) -> str:
 def _beyond(effect: Effect, block: Block) -> str:
     """How the interval lies to the margin, and what would have been found."""
     estimate, margin = effect.estimate, block.study.margin
-    width = points(margin)
+    width = margin_words(margin)
     if effect.verdict is Verdict.SAME:
         return f"a difference of {width} or more is ruled out"
     if effect.verdict is Verdict.UNCLEAR:
@@ -267,7 +273,8 @@ def methods(block: Block) -> str:
         f"arm meets the same folds and seeds as the base, so differences are paired. Speakers "
         f"and training seeds are crossed random factors; intervals are {level} with "
         f"Satterthwaite's degrees of freedom, and folds are not treated as replicates.{holm} "
-        f"The margin of {points(study.margin)} was fixed in the study before it ran. “No "
+        f"Intervals of single arms are cut at the metric's range. The margin of "
+        f"{margin_words(study.margin)} was fixed in the study before it ran. “No "
         f"difference shown” is not evidence of equality; that a difference as large as the "
         f"margin is ruled out is said only where the interval lies inside the margin."
     )

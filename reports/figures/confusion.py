@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from serlab.bench.metrics.categorical import confusion
-from serlab.reports.figure import FIGURES, Absent, mark, new_figure
+from serlab.reports.figure import FIGURES, PAPER, Absent, mark, new_figure
 from serlab.reports.records import Arm, Block, Pooled
 from serlab.reports.words import clean, number, plural, short
 
@@ -103,7 +103,7 @@ class ConfusionDifference:
     def info(self, block: Block) -> ConfusionNumbers | Absent:
         """Differences of row shares."""
         base = block.base
-        arms = [a for a in block.others if a.effect and a.pooled and a.kind == "arm"]
+        arms = [a for a in block.others if a.effect and a.pooled and a.kind != "baseline"]
         if base is None or base.pooled is None or not arms:
             return Absent(reason="no arm can be compared with the base yet")
         arm = max(arms, key=lambda a: abs(a.effect.estimate.mean) if a.effect else 0.0)
@@ -145,8 +145,9 @@ def _numbers(
 
 def _draw(numbers: ConfusionNumbers, width_in: float) -> Figure:
     n = len(numbers.labels)
-    side = min(width_in * 0.72, 1.3 + 0.46 * n)
-    figure = new_figure(min(width_in, side + 1.0), side * 0.86 + 0.16 * bool(numbers.marks))
+    cell = min(0.6, (width_in - 1.5) / n)
+    height = 1.15 + cell * n + 0.16 * bool(numbers.marks)
+    figure = new_figure(min(width_in, max(3.5, 1.5 + cell * n)), height)
     axes = figure.add_subplot()
     name = f"{short(numbers.arm, 30)} minus base" if numbers.base else short(numbers.arm, 36)
     mark(figure, numbers.marks, f"{name}, {short(numbers.corpus, 20)}")
@@ -180,7 +181,7 @@ def _cells(axes: Axes, numbers: ConfusionNumbers) -> None:
         cmap=scale,
         vmin=low,
         vmax=most,
-        edgecolors="white",
+        edgecolors=PAPER,
         linewidth=1.5,
     )
     for (i, j), share in np.ndenumerate(numbers.shares):
@@ -194,7 +195,7 @@ def _cells(axes: Axes, numbers: ConfusionNumbers) -> None:
             va="center",
             fontsize=8,
             fontweight="bold" if i == j else "normal",
-            color="#ffffff" if dark else "#111111",
+            color="#fefefe" if dark else "#111111",
         )
     axes.set_xlim(-0.5, n - 0.5)
     axes.set_ylim(n - 0.5, -0.5)

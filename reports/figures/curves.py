@@ -13,6 +13,7 @@ from serlab.reports.figure import (
     MUTED,
     ORANGE,
     Absent,
+    columns_for,
     mark,
     new_figure,
     quiet,
@@ -96,7 +97,7 @@ class Curves:
 
     def draw(self, numbers: CurvesNumbers, width_in: float) -> Figure:
         """Two rows of panels: loss above validation UA, a column an arm."""
-        n_columns = max(min(len(numbers.arms), 4), 2)
+        n_columns = 5 if len(numbers.arms) == 5 else columns_for(len(numbers.arms))
         n_rows = -(-len(numbers.arms) // n_columns)
         figure = new_figure(width_in, 0.5 + 2.6 * n_rows + 0.16 * bool(numbers.marks))
         mark(figure, numbers.marks, f"Learning curves, {numbers.corpus}")
@@ -109,7 +110,7 @@ class Curves:
             loss, score = grid[2 * row, column], grid[2 * row + 1, column]
             _losses(loss, curves, named=index == 0, top=tops)
             _score(score, curves)
-            loss.set_title(wrapped(arm, 22), fontsize=7.5)
+            loss.set_title(wrapped(arm, 80 // n_columns), fontsize=7.5)
             if column == 0:
                 loss.set_ylabel("loss")
                 score.set_ylabel("validation UA")
@@ -135,14 +136,18 @@ def _tops(numbers: CurvesNumbers) -> tuple[float, float]:
 
 
 def _losses(axes: Axes, curves: dict[str, Curve], *, named: bool, top: tuple[float, float]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_visible(True)
     quiet(axes, grid="y")
     axes.set_ylim(*top)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for name, label, colour, dash in LOSSES:
         if name in curves:
             _band(axes, curves[name], colour, dash)
-            if named:
-                _label_end(axes, curves[name], label, colour)
+            axes.lines[-1].set_label(label)
+    if named:
+        axes.legend(loc="upper right", handlelength=1.8, borderaxespad=0.1, fontsize=7)
 
 
 def _score(axes: Axes, curves: dict[str, Curve]) -> None:
@@ -159,17 +164,3 @@ def _band(axes: Axes, curve: Curve, colour: str, dash: str) -> None:
     epochs = np.arange(1, len(curve.mean) + 1)
     axes.fill_between(epochs, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
     axes.plot(epochs, curve.mean, color=colour, linestyle=dash, linewidth=1.3)
-
-
-def _label_end(axes: Axes, curve: Curve, label: str, colour: str) -> None:
-    """Names a curve at a point of its later half."""
-    at = max(0, int(len(curve.mean) * 0.55) - 1)
-    axes.annotate(
-        label,
-        (at + 1, float(curve.high[at])),
-        textcoords="offset points",
-        xytext=(0, 2),
-        color=colour,
-        fontsize=7,
-        ha="center",
-    )

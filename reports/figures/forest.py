@@ -13,6 +13,7 @@ from serlab.reports.figure import (
     INK,
     MUTED,
     ORANGE,
+    PAPER,
     Absent,
     mark,
     new_figure,
@@ -24,11 +25,12 @@ from serlab.reports.words import (
     clean,
     interval,
     listed,
+    margin_words,
+    number,
     p_value,
     plural,
-    points,
+    short,
     title_of,
-    wrapped,
 )
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ class ForestNumbers:
             f"Difference in pooled {title_of(self.metric)} to the base ({clean(self.base)}) on "
             f"{clean(self.corpus)}, with {self.level:.0%} intervals over "
             f"{plural(first.n_speakers, 'speaker')} crossed with {plural(first.n_seeds, 'seed')}. "
-            f"The band is the margin of {points(self.margin)}; filled marks are separable from "
+            f"The band is the margin of {margin_words(self.margin)}; filled marks are separable from "
             "the base (Holm-adjusted), hollow ones are not."
         )
         if any(r.kind == "baseline" for r in self.effects):
@@ -138,26 +140,41 @@ class Forest:
         )
 
     def draw(self, numbers: ForestNumbers, width_in: float) -> Figure:
-        """One line an arm, its numbers beside it."""
-        n = len(numbers.effects)
+        """One line an arm, its numbers beside it where the width allows."""
+        n, texts_in = len(numbers.effects), 2.4
         figure = new_figure(width_in, 0.95 + 0.27 * n + 0.16 * bool(numbers.marks))
-        axes = figure.add_subplot()
+        wide = width_in > 5
+        panels = figure.subplots(
+            1,
+            2 if wide else 1,
+            squeeze=False,
+            width_ratios=[width_in - texts_in - 1.2, texts_in][: 1 + wide],
+        )[0]
+        axes = panels[0]
         title = title_of(numbers.metric)
         mark(figure, numbers.marks, f"Effect on {title} of each change, {numbers.corpus}")
         axes.axvspan(-numbers.margin, numbers.margin, color=BAND, linewidth=0, zorder=0)
         axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
         for y, row in enumerate(numbers.effects):
             _draw_row(axes, y, row)
-        axes.set_ylim(n - 0.4, -0.75)
-        axes.set_yticks(range(n), [wrapped(r.arm, 34, 1) for r in numbers.effects])
+        axes.set_yticks(range(n), [short(r.arm, 34) for r in numbers.effects])
         axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
         quiet(axes)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x * 100:+.0f}".replace("-", "−"))
-        margin = f"margin of {numbers.margin * 100:g} shaded"
-        axes.set_xlabel(f"difference in {title} to the base, points ({margin})")
-        _headings(axes, numbers)
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_formatter(lambda x, _: number(x * 100, _digits(axes), sign=True))
+        axes.set_xlabel(
+            f"difference in {title} to the base, points (margin of {numbers.margin * 100:g} shaded)"
+        )
+        for panel in panels:
+            panel.set_ylim(n - 0.4, -1.0 if wide else -0.6)
+        if wide:
+            _texts(panels[1], numbers)
         return figure
+
+
+def _digits(axes: Axes) -> int:
+    low, high = axes.get_xlim()
+    return 0 if high - low > 0.06 else 1
 
 
 def _draw_row(axes: Axes, y: int, row: Row) -> None:
@@ -172,33 +189,23 @@ def _draw_row(axes: Axes, y: int, row: Row) -> None:
         [y],
         marker="D" if row.kind == "baseline" else "o",
         markersize=4.5 if row.kind == "baseline" else 5.5,
-        markerfacecolor=colour if separable else "white",
+        markerfacecolor=colour if separable else PAPER,
         markeredgecolor=colour,
         markeredgewidth=1.2,
         zorder=3,
     )
-    axes.text(
-        1.02,
-        y,
-        interval(estimate, sign=True),
-        transform=axes.get_yaxis_transform(),
-        va="center",
-        fontsize=7.5,
-        fontweight="bold" if separable else "normal",
-    )
-    axes.text(
-        1.44,
-        y,
-        p_value(row.p_holm),
-        transform=axes.get_yaxis_transform(),
-        va="center",
-        ha="right",
-        fontsize=7.5,
-    )
 
 
-def _headings(axes: Axes, numbers: ForestNumbers) -> None:
-    over = axes.get_yaxis_transform()
-    small = {"fontsize": 7, "color": MUTED, "transform": over, "va": "center"}
-    axes.text(1.02, -0.75, f"difference [{numbers.level:.0%} interval]", **small)
-    axes.text(1.44, -0.75, "p", ha="right", **small)
+def _texts(axes: Axes, numbers: ForestNumbers) -> None:
+    """Interval and p of each row, in two columns."""
+    axes.set_axis_off()
+    axes.set_xlim(0, 1)
+    for y, row in enumerate(numbers.effects):
+        bold = "bold" if row.verdict in {Verdict.BETTER, Verdict.WORSE} else "normal"
+        told = interval(row.estimate, sign=True)
+        axes.text(0.0, y, told, va="center", fontsize=7.5, fontweight=bold)
+        axes.text(1.0, y, p_value(row.p_holm), va="center", ha="right", fontsize=7.5)
+    heading = f"difference [{numbers.level:.0%} interval]"
+    axes.text(0.0, -0.85, heading, va="center", fontsize=7, color=MUTED)
+    p = "p (Holm)" if len(numbers.effects) > 1 else "p"
+    axes.text(1.0, -0.85, p, va="center", ha="right", fontsize=7, color=MUTED)

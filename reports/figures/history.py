@@ -19,7 +19,6 @@ class HistoryNumbers:
     """The trials of a search in the order in which they were asked for."""
 
     marks: tuple[str, ...]
-    corpus: str
     metric: str
     points: tuple[SearchPoint, ...]
 
@@ -49,7 +48,6 @@ class HistoryNumbers:
             {
                 "trial": p.order,
                 "arm": p.arm,
-                "seed": p.seed,
                 "status": p.status,
                 f"validation_{self.metric}": p.value,
                 "best_so_far": best,
@@ -61,7 +59,7 @@ class HistoryNumbers:
         """The caption."""
         lost = len(self.points) - len(self.valued)
         text = (
-            f"Optimisation history on {clean(self.corpus)}: mean {title_of(self.metric)} on "
+            f"Optimisation history: mean {title_of(self.metric)} on "
             "validation speakers by trial (dots) and the best so far (line). The test part is "
             "seen by no trial's selection, and the best validation score is optimistic."
         )
@@ -84,11 +82,12 @@ class History:
     def info(self, block: Block) -> HistoryNumbers | Absent:
         """The search's trials."""
         if not block.search:
-            return Absent(reason="this study is no search")
+            return Absent(
+                reason="the search has not ended yet", notable=block.study.design == "search"
+            )
         numbers = HistoryNumbers(
             marks=block.corpus.marks,
-            corpus=block.corpus.name,
-            metric=block.study.metric,
+            metric="ua",
             points=block.search,
         )
         if not numbers.valued:
@@ -100,7 +99,7 @@ class History:
         figure = new_figure(width_in, 2.6 + 0.16 * bool(numbers.marks))
         axes = figure.add_subplot()
         title = title_of(numbers.metric)
-        mark(figure, numbers.marks, f"Search by validation {title}, {numbers.corpus}")
+        mark(figure, numbers.marks, f"Search by validation {title}")
         held = numbers.valued
         axes.plot([p.order for p in held], [p.value for p in held], "o", color=BLUE, alpha=0.7)
         course = [np.nan if v is None else v for v in numbers.best_so_far()]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from serlab.bench.metrics.categorical import per_class_recall
-from serlab.reports.figure import FIGURES, Absent, mark, new_figure
+from serlab.reports.figure import FIGURES, PAPER, Absent, mark, new_figure
 from serlab.reports.records import Block, Pooled
 from serlab.reports.words import clean, number, short
 
@@ -131,7 +131,7 @@ def _cells(axes: Axes, numbers: RecallNumbers) -> None:
         cmap=scale,
         vmin=-DEEPEST,
         vmax=DEEPEST,
-        edgecolors="white",
+        edgecolors=PAPER,
         linewidth=1.5,
     )
     for (i, j), recall in np.ndenumerate(numbers.recalls):
@@ -143,7 +143,7 @@ def _cells(axes: Axes, numbers: RecallNumbers) -> None:
             va="center",
             fontsize=8,
             fontweight="bold" if i == 0 and numbers.has_base else "normal",
-            color="#ffffff" if abs(change[i, j]) > 0.75 * DEEPEST else "#111111",
+            color="#fefefe" if abs(change[i, j]) > 0.75 * DEEPEST else "#111111",
         )
     axes.set_xlim(-0.5, n_classes - 0.5)
     axes.set_ylim(n_arms - 0.5, -0.5)

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.statistics.records import Estimate
-from serlab.reports.figure import BLUE, FIGURES, INK, ORANGE, Absent, mark, new_figure, quiet
+from serlab.reports.figure import (
+    BLUE,
+    FIGURES,
+    INK,
+    ORANGE,
+    Absent,
+    columns_for,
+    mark,
+    new_figure,
+    quiet,
+)
 from serlab.reports.records import Block, Pooled
 from serlab.reports.words import clean, interval, title_of, wrapped
 
@@ -18,8 +28,6 @@ if TYPE_CHECKING:
 
 MOST = 8
 """Arms that are drawn; the largest effects are taken."""
-
-COLUMNS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +119,7 @@ class Slopes:
     def draw(self, numbers: SlopesNumbers, width_in: float) -> Figure:
         """A small panel an arm: seeds at its left, speakers at its right."""
         n = len(numbers.arms)
-        n_columns = min(COLUMNS, n)
+        n_columns = columns_for(n)
         n_rows = -(-n // n_columns)
         figure = new_figure(width_in, 0.45 + 1.95 * n_rows + 0.16 * bool(numbers.marks))
         mark(
@@ -119,7 +127,7 @@ class Slopes:
             numbers.marks,
             f"{title_of(numbers.metric)} from the base to each arm, {numbers.corpus}",
         )
-        grid = figure.subplots(n_rows, max(n_columns, 2), sharey=True, squeeze=False)
+        grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
         for axes in grid.flat[n:]:
             axes.set_visible(False)
         for axes, arm, estimate in zip(grid.flat, numbers.arms, numbers.estimates, strict=False):
@@ -142,7 +150,8 @@ def _panel(axes: Axes, numbers: SlopesNumbers, arm: str, estimate: Estimate) -> 
                 markersize=2.6,
                 linewidth=1,
             )
-    axes.set_xticks([0.5, 2.1], ["seeds", "speakers"])
+    names = ["base", "\nseeds", "arm", "base", "\nspeakers", "arm"]
+    axes.set_xticks([0, 0.5, 1, 1.6, 2.1, 2.6], names, fontsize=7)
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.3, 2.9)
     quiet(axes, grid="y")

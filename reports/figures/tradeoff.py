@@ -13,6 +13,7 @@ from serlab.reports.figure import (
     MARKERS,
     MUTED,
     PALETTE,
+    PAPER,
     Absent,
     mark,
     new_figure,
@@ -135,6 +136,7 @@ class Tradeoff:
             _cost_axis(axes, [float(v) for v in values if v is not None])
             axes.set_xlabel(label)
             quiet(axes, grid="y")
+        grid[0].set_ylim(top=min(grid[0].get_ylim()[1], 1.02))
         grid[0].set_ylabel(f"pooled {title}")
         _names(grid[-1], numbers, costs[-1][1])
         return figure
@@ -178,7 +180,7 @@ def _draw_point(axes: Axes, point: Point, value: float, index: int) -> None:
         marker=marker,
         color=colour,
         markersize=9 if point.is_base else 5.5,
-        markeredgecolor="white",
+        markeredgecolor=PAPER,
         markeredgewidth=0.5,
         linestyle="none",
         zorder=3,

@@ -79,7 +79,7 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
             },
             "parameters": None if name == "svm" else 93_573 + 100 * index,
             "is_base": index == 0,
-            "kind": "baseline" if name == "svm" else "arm",
+            "kind": "baseline" if name == "svm" else "arm" if index else "base",
         }
         for index, name in enumerate(study.skill)
     ]
