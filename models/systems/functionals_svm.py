@@ -1,6 +1,6 @@
 """Functionals and a linear support vector machine: the honest baseline of the field.
 
-One vector an utterance, standardised, and scikit-learn's linear SVM. No network that takes
+One vector an utterance, standardised, and a support vector machine with a linear kernel. No network that takes
 minutes to train is worth reporting below it.
 """
 
@@ -28,7 +28,7 @@ class Settings:
 @SYSTEMS.register(
     "functionals_svm",
     title="Functionals + linear SVM",
-    source="scikit-learn LinearSVC; Schuller et al., Interspeech 2009-2016 baselines",
+    source="scikit-learn SVC; Schuller et al., Interspeech 2009-2016 baselines",
     inputs=("vector",),
     slots={"functionals": "core"},
     default_preset="default",
@@ -49,7 +49,7 @@ class FunctionalsSVM(BaseSystem[Settings]):
 
 
 class LinearSVM:
-    """One-against-rest linear SVMs whose margins go through a softmax.
+    """Linear SVMs, one against one, whose votes and margins go through a softmax.
 
     The softmax keeps the ranking of the classes, which UA and WA read; it is no calibrated
     probability, and the calibration error of this system says nothing.
@@ -63,19 +63,19 @@ class LinearSVM:
         self, inputs: Mapping[str, FloatArray], truth: npt.NDArray[np.int64], seed: int
     ) -> None:
         """Fits on (utterance, value) vectors."""
-        from sklearn.svm import LinearSVC
+        from sklearn.svm import SVC
 
-        self.machine = LinearSVC(
+        self.machine = SVC(
+            kernel="linear",
             C=self.settings.c,
             class_weight="balanced" if self.settings.balanced else None,
-            dual=True,
-            max_iter=20_000,
+            break_ties=True,
             random_state=seed,
         )
         self.machine.fit(inputs["vector"], truth)
 
     def predict(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
-        """Softmax of the margins, (utterance, class)."""
+        """Softmax of votes and margins, (utterance, class)."""
         margins = np.asarray(self.machine.decision_function(inputs["vector"]), np.float64)
         if margins.ndim == 1:  # two classes have one margin
             margins = np.stack([-margins, margins], axis=1)
