@@ -44,11 +44,6 @@ _USED_S = 86400.0
 class CacheError(SerlabError):
     """The cache folder cannot be used."""
 
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(
-            f"{path}: the cache cannot be written: {problem}; set SERLAB_CACHE to a folder that can"
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class CacheInfo:
@@ -245,7 +240,11 @@ def _write(path: Path, fill: Any) -> None:  # a function of the open binary file
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise CacheError(path.parent, error.strerror or str(error)) from None
+        problem = error.strerror or str(error)
+        raise CacheError(
+            f"{path.parent}: the cache cannot be written: {problem}; "
+            "set SERLAB_CACHE to a folder that can"
+        ) from None
 
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], int]:

@@ -11,10 +11,12 @@ import dataclasses
 import math
 import multiprocessing
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +24,7 @@ from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import numpy as np
 from serlab.bench.audio import resample
-from serlab.bench.cache import Cache, samples_hash
+from serlab.bench.cache import Cache, CacheError, samples_hash
 from serlab.bench.contracts import (
     Audio,
     FeatureSpec,
@@ -207,6 +209,8 @@ Progress = Callable[[int, int], None]
 _SHOWN = 5
 _CHUNK = 8
 """Utterances that a worker process is given at a time."""
+_ALONE_S = 2.0
+"""So long this process works alone: starting others, with torch, takes about as long."""
 
 
 def extract(
@@ -227,10 +231,11 @@ def extract(
         utterances: with unlike ids.
         cache: where values are looked for and kept; None computes all and keeps nothing.
         progress: told after every utterance.
-        workers: processes that compute; 1 computes here.
+        workers: processes that compute if it takes more than two seconds; 1 computes here.
 
     Raises:
         SerlabError: an utterance's audio is broken; lists the first five, after all are tried.
+        CacheError: the cache cannot be written to.
     """
     if workers < 1:
         raise BadValue("workers", workers, "an integer of at least 1")
@@ -238,13 +243,14 @@ def extract(
     job = _Job(feature=feature(spec), cache=cache)
     done: dict[str, FloatArray] = {}
     broken: list[str] = []
-    for utterance, result in _results(job, items, workers):
-        if isinstance(result, _Broken):
-            broken.append(result.problem)
-        else:
-            done[utterance.id] = result
-        if progress is not None:
-            progress(len(done) + len(broken), len(items))
+    with job.one_thread():
+        for utterance, result in _results(job, items, workers):
+            if isinstance(result, _Broken):
+                broken.append(result.problem)
+            else:
+                done[utterance.id] = result
+            if progress is not None:
+                progress(len(done) + len(broken), len(items))
     if broken:
         raise _summary(spec, broken, len(items))
     return {u.id: done[u.id] for u in items}
@@ -260,16 +266,33 @@ class _Job:
     feature: Feature
     cache: Cache | None
 
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Computes in one thread: the last bits of a product depend on their number."""
+        if "torch" not in self.feature.extractor.libraries:
+            yield
+            return
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
     def known(self, utterance: Utterance) -> FloatArray | None:
         """The values, if they can be had without decoding the audio."""
         content = self.cache.memo.get(utterance.audio) if self.cache else None
         return self.cache.get(self.feature.key(content)) if self.cache and content else None
 
     def values(self, utterance: Utterance) -> FloatArray | _Broken:
-        """The values, looked up or computed and kept."""
+        """The values, looked up or computed and kept. Raises CacheError."""
         try:
             found = self.known(utterance)
             return self._computed(utterance) if found is None else found
+        except CacheError:  # the next utterance would meet it as well
+            raise
         except SerlabError as error:
             name, text = utterance.audio.name(), str(error)
             return _Broken(problem=text if name in text else f"{name}: {text}")
@@ -311,18 +334,12 @@ def _results(
     job: _Job, items: Sequence[Utterance], workers: int
 ) -> Iterator[tuple[Utterance, FloatArray | _Broken]]:
     """Every utterance with what came of it, as they finish."""
-    if workers == 1:
-        yield from ((u, job.values(u)) for u in items)
-        return
-    missing = []
-    for utterance in items:
-        found = job.known(utterance)
-        if found is None:
-            missing.append(utterance)
-        else:
-            yield utterance, found
-    if missing:
-        yield from _in_processes(job, missing, min(workers, len(missing)))
+    started = time.monotonic()
+    for index, utterance in enumerate(items):
+        if workers > 1 and time.monotonic() - started >= _ALONE_S:
+            yield from _in_processes(job, items[index:], workers)
+            return
+        yield utterance, job.values(utterance)
 
 
 def _in_processes(
@@ -358,7 +375,7 @@ def _start(job: _Job) -> None:
 def _work(items: Sequence[Utterance]) -> list[FloatArray | str | _Broken]:
     """In a worker: the results, or where the cache keeps them."""
     assert _own_job is not None
-    return [_own_job.sendable(u) for u in items]
+    return [_own_job.sendable(utterance) for utterance in items]
 
 
 def _summary(spec: FeatureSpec, broken: Sequence[str], n_all: int) -> SerlabError:
