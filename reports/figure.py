@@ -220,6 +220,8 @@ def write_figure(
     caption = marked(numbers.caption(), numbers.marks)
     with style(slug):
         figure = kind.draw(numbers, WIDTHS_IN[width])
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, not again for each file
         svg = _save(figure, folder / slug, alt=numbers.alt())
     folder.joinpath(f"{slug}.csv").write_text(
         csv_text(numbers.rows()), encoding="utf-8", newline=""

@@ -65,7 +65,7 @@ def axis_row(block: Block) -> Markup:
 def _step(half: float) -> float:
     """A round step that gives at most three ticks a side."""
     for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5):
-        if half / step < 3.5:
+        if half / step < 2.6:
             return step
     return 1.0
 

@@ -90,8 +90,8 @@ class ForestNumbers:
             f"Difference in pooled {title_of(self.metric)} to the base ({clean(self.base)}) on "
             f"{clean(self.corpus)}, with {self.level:.0%} intervals over "
             f"{plural(first.n_speakers, 'speaker')} crossed with {plural(first.n_seeds, 'seed')}. "
-            f"The band is the margin of {margin_words(self.margin)}; filled marks are separable from "
-            "the base (Holm-adjusted), hollow ones are not."
+            f"The band is the margin of {margin_words(self.margin)}; filled marks are separable "
+            "from the base (Holm-adjusted), hollow ones are not."
         )
         if any(r.kind == "baseline" for r in self.effects):
             text += " Diamonds are other systems, not changes of the base."

@@ -42,6 +42,21 @@ class FakeStudy:
     """(arm, fold, seed) that did not complete; None leaves no record at all."""
     meters: bool = True
     epochs: int = 8
+    history: tuple[tuple[str, float | None, str], ...] = ()
+    """Arm, validation score and state of a search's trials; the first is the best."""
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """One fold a speaker."""
+        return tuple(f"fold{i}" for i in range(len(self.speakers)))
+
+    def kind(self, arm: str) -> str:
+        """What the study calls the arm."""
+        if arm == "svm":
+            return "baseline"
+        if arm == next(iter(self.skill)):
+            return "base"
+        return "searched" if self.design == "search" else "arm"
 
 
 def write_fake_run(folder: Path, study: FakeStudy | None = None) -> Path:
@@ -53,7 +68,7 @@ def write_fake_run(folder: Path, study: FakeStudy | None = None) -> Path:
     for corpus in study.corpora:
         for arm in study.skill:
             for seed in study.seeds:
-                for fold in study.speakers:
+                for fold in study.folds:
                     result = _result(study, arm, corpus, fold, seed, environment)
                     if result is not None:
                         store.append(result)
@@ -79,7 +94,7 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
             },
             "parameters": None if name == "svm" else 93_573 + 100 * index,
             "is_base": index == 0,
-            "kind": "baseline" if name == "svm" else "arm" if index else "base",
+            "kind": study.kind(name),
         }
         for index, name in enumerate(study.skill)
     ]
@@ -112,7 +127,7 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
                     "text": "all 10 sentences are in train and test of every fold",
                 }
             ],
-            "folds": list(study.speakers),
+            "folds": list(study.folds),
         }
         for name in study.corpora
     ]
@@ -140,6 +155,12 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
         "seeds": list(study.seeds),
         "trials": trials,
         "study": {"name": study.name},
+        "skipped": [{"arm": "egemaps", "reason": "needs the extra opensmile"}],
+        "best": study.history[0][0] if study.history else None,
+        "history": [
+            {"number": i, "arm": arm, "validation": value, "state": state}
+            for i, (arm, value, state) in enumerate(study.history)
+        ],
     }
 
 
@@ -194,10 +215,12 @@ def _measurements(rng: np.random.Generator) -> dict[str, Measurement]:
 def _predictions(study: FakeStudy, arm: str, fold: str, rng: np.random.Generator) -> Predictions:
     """Test predictions of the fold's speaker, and validation ones of the next speaker."""
     n_classes = len(study.labels)
-    following = study.speakers[(study.speakers.index(fold) + 1) % len(study.speakers)]
+    place = study.folds.index(fold)
+    tested = study.speakers[place]
+    following = study.speakers[(place + 1) % len(study.speakers)]
     rows = [
         (f"{speaker}-{c}-{i}", speaker, part, c)
-        for speaker, part in ((fold, "test"), (following, "validation"))
+        for speaker, part in ((tested, "test"), (following, "validation"))
         for c in range(n_classes)
         for i in range(study.per_cell)
     ]

@@ -1,0 +1,223 @@
+"""Every registered figure: numbers, words, files, and the same bytes again."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from serlab.bench.metrics.base import evaluate
+from serlab.reports.figure import FIGURES, WIDTHS_IN, Absent, inline_svg, style, write_figure
+from serlab.reports.frame import load_frame
+from serlab.reports.records import Block
+
+NAMES = sorted(FIGURES.entries())
+ENDINGS = ("pdf", "svg", "png", "csv", "txt")
+
+
+@pytest.fixture(scope="module")
+def block(run: Path) -> Block:
+    return load_frame(run).blocks[0]
+
+
+@pytest.fixture(scope="module")
+def search(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Block:
+    study = fake.FakeStudy(
+        design="search",
+        leaks=("utterances are split at random",),
+        history=(
+            ("pooling=mean", 0.6, "complete"),
+            ("filters=time", None, "fail"),
+            ("filters=square", 0.5, "complete"),
+        ),
+    )
+    return load_frame(fake.write_fake_run(tmp_path_factory.mktemp("search"), study)).blocks[0]
+
+
+def numbers(name: str, block: Block) -> Any:
+    return FIGURES.load(name)().info(block)
+
+
+def test_eight_figures_are_registered() -> None:
+    """A figure is added by adding a file, and none is lost."""
+    assert set(NAMES) >= {
+        "forest", "slopes", "confusion", "confusion_difference", "curves", "tradeoff", "recall",
+        "history",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figure_is_written_in_all_forms(name: str, search: Block, tmp_path: Path) -> None:
+    """Five files, the numbers as CSV, and the marks in picture and caption."""
+    held = write_figure(FIGURES.load(name)(), name, search, tmp_path, slug="x")
+    assert not isinstance(held, Absent)
+    assert all((tmp_path / f"x.{e}").stat().st_size for e in ENDINGS)
+    rows = list(csv.DictReader((tmp_path / "x.csv").open(encoding="utf-8")))
+    assert len(rows) == len(numbers(name, search).rows()) > 0
+    svg = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    for where in (svg, held.caption):
+        assert "SYNTHETIC SPEECH" in where
+        assert "NOT SPEAKER-INDEPENDENT" in where
+    assert "split at random" in held.caption
+    assert held.alt.startswith("SYNTHETIC SPEECH")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figure_has_the_same_bytes_again(name: str, search: Block, tmp_path: Path) -> None:
+    """No date, version or random id is in any of the files."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write_figure(FIGURES.load(name)(), name, search, tmp_path / folder, slug="x")
+    for ending in ENDINGS:
+        first, second = (tmp_path / f / f"x.{ending}" for f in ("one", "two"))
+        assert first.read_bytes() == second.read_bytes(), ending
+
+
+@pytest.mark.parametrize("width", sorted(WIDTHS_IN))
+def test_figures_fit_every_venue(width: str, block: Block) -> None:
+    """Drawing at a column's or a slide's width keeps that width at most and does not raise."""
+    with style("x"):
+        for name in ("forest", "recall", "confusion"):
+            figure = FIGURES.load(name)().draw(numbers(name, block), WIDTHS_IN[width])
+            assert figure.get_figwidth() <= WIDTHS_IN[width] + 1e-9
+
+
+def test_style_is_gone_afterwards() -> None:
+    """Drawing leaves matplotlib's settings as they were."""
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    with style("x"):
+        assert mpl.rcParams["svg.hashsalt"] == "x"
+        assert mpl.rcParams["pdf.fonttype"] == 42
+        assert mpl.rcParams["text.parse_math"] is False
+    assert dict(mpl.rcParams) == before
+
+
+# --- numbers -------------------------------------------------------------------------------
+
+
+def test_forest_holds_the_effects(block: Block) -> None:
+    """Rows are the effects, best first, other systems last."""
+    held = numbers("forest", block)
+    assert [r.arm for r in held.effects][-1] == "svm"
+    means = [r.estimate.mean for r in held.effects[:-1]]
+    assert means == sorted(means, reverse=True)
+    arm = next(a for a in block.arms if a.name == "pooling=mean")
+    assert arm.effect is not None
+    assert (
+        next(r for r in held.rows() if r["arm"] == "pooling=mean")["low"] == arm.effect.estimate.low
+    )
+
+
+def test_slopes_pair_seeds_and_speakers(block: Block) -> None:
+    """The mean of the seeds' differences is the effect."""
+    held = numbers("slopes", block)
+    seeds = held.of("pooling=mean", "seed")
+    arm = next(a for a in block.arms if a.name == "pooling=mean")
+    assert arm.effect is not None
+    assert np.mean([p.other - p.base for p in seeds]) == pytest.approx(arm.effect.estimate.mean)
+    assert len(held.of("pooling=mean", "speaker")) == 5
+
+
+def test_confusion_rows_sum_to_one_and_its_diagonal_to_ua(block: Block) -> None:
+    """The mean of the diagonal is the UA that the table prints."""
+    held = numbers("confusion", block)
+    assert held.shares.sum(axis=1) == pytest.approx(np.ones(4))
+    base = block.base
+    assert base is not None
+    assert np.diag(held.shares).mean() == pytest.approx(base.scores["ua"].pooled.mean)
+
+
+def test_confusion_difference_is_of_the_largest_effect(block: Block) -> None:
+    """Its rows sum to zero and its diagonal to the effect."""
+    held = numbers("confusion_difference", block)
+    arm = next(a for a in block.arms if a.name == held.arm)
+    assert arm.effect is not None
+    largest = max(abs(a.effect.estimate.mean) for a in block.others if a.effect)
+    assert abs(arm.effect.estimate.mean) == largest
+    assert held.shares.sum(axis=1) == pytest.approx(np.zeros(4), abs=1e-12)
+    assert np.diag(held.shares).mean() == pytest.approx(arm.effect.estimate.mean)
+
+
+def test_recall_averages_to_ua(block: Block) -> None:
+    """The mean of an arm's recalls is its pooled UA, and the base comes first."""
+    held = numbers("recall", block)
+    assert held.arms[0] == "base"
+    for name, row in zip(held.arms, held.recalls, strict=True):
+        arm = next(a for a in block.arms if a.name == name)
+        assert row.mean() == pytest.approx(arm.scores["ua"].pooled.mean)
+        assert arm.pooled is not None
+        assert evaluate("ua", arm.pooled.truth, arm.pooled.scores[0]) > 0
+
+
+def test_tradeoff_has_the_meters_numbers(block: Block) -> None:
+    """Latency and parameters are those of the meter pass."""
+    held = {p.arm: p for p in numbers("tradeoff", block).points}
+    assert held["base"].latency_ms == 2.0
+    assert held["base"].parameters == 93_573
+    assert len(held) == 6
+
+
+def test_history_keeps_the_best_so_far(search: Block) -> None:
+    """A trial without a score changes nothing."""
+    held = numbers("history", search)
+    assert held.best_so_far() == [0.6, 0.6, 0.6]
+    assert held.best.arm == "pooling=mean"
+    assert "1 trial without a score" in held.caption()
+
+
+# --- what is absent ------------------------------------------------------------------------
+
+
+def test_figures_without_numbers_say_why(fake: ModuleType, tmp_path: Path) -> None:
+    """With an unfinished base and no meters each figure gives its reason."""
+    study = fake.FakeStudy(
+        skill={"base": 0.7, "svm": 0.6},
+        lost={("base", "fold0", s): None for s in range(3)},
+        meters=False,
+        epochs=0,
+    )
+    block = load_frame(fake.write_fake_run(tmp_path, study)).blocks[0]
+    found = {name: numbers(name, block) for name in NAMES}
+    reasons = {n: f.reason for n, f in found.items() if isinstance(f, Absent)}
+    assert "no arm can be compared" in reasons["forest"]
+    assert "no seed of the base" in reasons["confusion"]
+    assert "no learning curves" in reasons["curves"]
+    assert "not measured" in reasons["tradeoff"] or "neither" in reasons["tradeoff"]
+    assert not found["history"].notable
+
+
+# --- hostile text --------------------------------------------------------------------------
+
+
+def test_inline_svg_has_ids_of_its_own_and_no_global_style(search: Block, tmp_path: Path) -> None:
+    """Two figures on one page share no id, and no style reaches out of them."""
+    ids: list[set[str]] = []
+    for name in ("forest", "recall"):
+        held = write_figure(FIGURES.load(name)(), name, search, tmp_path, slug=name)
+        assert not isinstance(held, Absent)
+        tree = ElementTree.fromstring(held.svg)
+        ids.append({e.get("id", "") for e in tree.iter() if e.get("id")})
+        assert "<style" not in held.svg
+        assert "http://www.w3.org/1999/xlink" not in held.svg
+    assert ids[0]
+    assert ids[1]
+    assert not ids[0] & ids[1]
+
+
+def test_references_inside_of_an_inline_svg_still_hold() -> None:
+    """Clip paths and uses point at the renamed ids."""
+    svg = (
+        '<?xml version="1.0"?><svg width="10pt" height="5pt"><defs><style>*{}</style></defs>'
+        '<g id="a"/><use xlink:href="#a" clip-path="url(#a)"/></svg>'
+    )
+    body = inline_svg(svg, "f")
+    assert 'id="f-a"' in body
+    assert 'href="#f-a"' in body
+    assert "url(#f-a)" in body
+    assert "style>" not in body

@@ -1,0 +1,291 @@
+"""The written report: one page that asks for nothing, whatever the names in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import pytest
+from serlab.bench.contracts import Status
+from serlab.bench.errors import BadFile
+from serlab.reports.report import write_report
+from serlab.reports.tables import tex
+
+SCRIPT = "<script>alert('x')</script>"
+HOSTILE = (
+    f"{SCRIPT}$x_1$ 100% & \\input{{/etc/passwd}} #~^",
+    '=HYPERLINK("http://evil")|cmd',
+    "情感 \u202eenola",
+    "n" * 300,
+)
+VOID = {"meta", "link", "br", "img", "hr", "input", "rect", "line", "circle", "polyline"}
+
+
+class Reader(HTMLParser):
+    """Collects what a test asks of a page."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: Counter[str] = Counter()
+        self.ids: Counter[str] = Counter()
+        self.links: list[str] = []
+        self.handlers: list[str] = []
+        self.policy = ""
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        held = dict(attrs)
+        self.tags[tag] += 1
+        self.ids.update([held["id"]] if held.get("id") else [])
+        self.links += [v for k, v in attrs if k in {"href", "src", "xlink:href", "data"} and v]
+        self.handlers += [k for k, _ in attrs if k.startswith("on")]
+        if held.get("http-equiv"):
+            self.policy = held["content"] or ""
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._open and self._open[-1] == tag:
+            self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "script":
+            self.scripts.append(data)
+        else:
+            self.text.append(data)
+
+
+def read(page: Path) -> Reader:
+    reader = Reader()
+    reader.feed(page.read_text(encoding="utf-8"))
+    return reader
+
+
+@pytest.fixture(scope="module")
+def page(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(run, tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def hostile(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    study = fake.FakeStudy(
+        name=f"study {SCRIPT} $\\frac",
+        skill={"base": 0.7, **dict.fromkeys(HOSTILE, 0.5)},
+        labels=(f"a{SCRIPT}", "b$_%\\", "c&#", "怒り"),
+        speakers=(SCRIPT, "s_2$", "+3", "p\x1b4"),
+        leaks=(f"leak {SCRIPT}",),
+        lost={(HOSTILE[3], "fold0", 0): Status.FAILED},
+        seeds=(0, 1),
+    )
+    folder = fake.write_fake_run(tmp_path_factory.mktemp("hostile") / "run", study)
+    return write_report(folder)
+
+
+@pytest.mark.parametrize("which", ["page", "hostile"])
+def test_page_asks_for_nothing(which: str, request: pytest.FixtureRequest) -> None:
+    """Links are fragments or files beside the page; the policy denies all else."""
+    reader = read(request.getfixturevalue(which))
+    assert all(re.match(r"#|figures/|tables/", link) for link in reader.links)
+    assert reader.policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert not reader.tags.keys() & {"link", "img", "iframe", "object", "embed", "base", "form"}
+    assert reader.handlers == []
+
+
+@pytest.mark.parametrize("which", ["page", "hostile"])
+def test_page_runs_no_script_but_its_own(which: str, request: pytest.FixtureRequest) -> None:
+    """There are two script elements: data, and ours, whose hash the policy names."""
+    reader = read(request.getfixturevalue(which))
+    assert reader.tags["script"] == 2
+    held = base64.b64encode(hashlib.sha256(reader.scripts[-1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{held}'" in reader.policy
+    assert json.loads(reader.scripts[0])["schema"] == 1
+
+
+@pytest.mark.parametrize("which", ["page", "hostile"])
+def test_ids_are_unique_and_links_lead_somewhere(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    """No two elements share an id, every fragment has its element, every file is there."""
+    path = request.getfixturevalue(which)
+    reader = read(path)
+    assert max(reader.ids.values()) == 1
+    for link in reader.links:
+        assert link[1:] in reader.ids if link[0] == "#" else (path.parent / link).is_file()
+
+
+def test_page_says_the_verdict_first(page: Path) -> None:
+    """Headline and sentences come before table and figures; the marks before all."""
+    text = " ".join("".join(read(page).text).split())
+    order = [
+        text.index(part, 100)
+        for part in (
+            "SYNTHETIC SPEECH",
+            "Verdict on synth",
+            "changes are separable from the base in UA",
+            "pooling=mean: worse by",
+            "trainings completed 90 / 90",
+            "Ablation table",
+            "Figures",
+            "Findings of the leak check",
+            "Satterthwaite",
+            "Run again",
+            "Provenance",
+        )
+    ]
+    assert order == sorted(order)
+
+
+def test_every_figure_has_words(page: Path) -> None:
+    """Each picture on the page has alternative text made of its numbers."""
+    labels = re.findall(r'role="img" aria-label="([^"]+)"', page.read_text(encoding="utf-8"))
+    assert len(labels) == 7
+    assert all(re.search(r"\d", label) for label in labels)
+
+
+def test_report_stands_beside_the_run_by_default(hostile: Path) -> None:
+    """RUN/report/index.html, with figures and tables beside it."""
+    assert hostile.parts[-3:] == ("run", "report", "index.html")
+    assert {p.name for p in hostile.parent.iterdir()} == {"index.html", "figures", "tables"}
+
+
+def test_two_reports_of_one_run_have_the_same_bytes(run: Path, page: Path, tmp_path: Path) -> None:
+    """Page and tables carry no time of their own (figures: see test_figures)."""
+    again = write_report(run, tmp_path)
+    for path in [page, *sorted((page.parent / "tables").iterdir())]:
+        assert path.read_bytes() == (tmp_path / path.relative_to(page.parent)).read_bytes()
+    assert again.name == "index.html"
+
+
+# --- hostile text --------------------------------------------------------------------------
+
+
+def test_hostile_text_is_text_on_the_page(hostile: Path) -> None:
+    """Tags in names are shown as written, and direction characters are not."""
+    text = "".join(read(hostile).text)
+    assert SCRIPT in text
+    assert "\u202e" not in text
+    assert "n" * 300 in text
+
+
+def test_hostile_text_is_text_in_svg(hostile: Path) -> None:
+    """Every SVG is well-formed XML without a script, and no $ starts mathematics."""
+    for path in sorted((hostile.parent / "figures").glob("*.svg")):
+        tree = ElementTree.parse(path)
+        assert not [e for e in tree.iter() if e.tag.endswith("script")]
+    texts = (hostile.parent / "figures" / "recall.svg").read_text(encoding="utf-8")
+    assert "b$_%\\" in texts
+
+
+def test_hostile_text_is_text_in_csv(hostile: Path) -> None:
+    """No cell begins with a formula."""
+    for path in sorted(hostile.parent.rglob("*.csv")):
+        for cell in re.findall(r'(?:^|[,\n])"?([=@|%][^,\n]*)', path.read_text(encoding="utf-8")):
+            pytest.fail(f"{path.name}: {cell}")
+
+
+def test_hostile_text_is_text_in_latex(hostile: Path) -> None:
+    """Every special character is escaped, and the braces balance."""
+    text = (hostile.parent / "tables" / "ablation.tex").read_text(encoding="utf-8")
+    assert "\\input" not in text
+    assert "\\textbackslash{}input" in text
+    bare = re.sub(r"\\[{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert not re.search(r"(?<!\\)[$#]", text)
+    assert tex("a_b & 50% −1") == r"a\_b \& 50\% \ensuremath{-}1"
+
+
+def test_hostile_text_is_text_in_markdown(hostile: Path) -> None:
+    """No HTML, no math and no cell separator comes from a name."""
+    lines = (hostile.parent / "tables" / "ablation.md").read_text(encoding="utf-8").splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+    assert "<script" not in "\n".join(lines)
+    assert not re.search(r"(?<!\\)\$", "\n".join(lines))
+
+
+def test_incomplete_and_leaking_results_are_marked_everywhere(hostile: Path) -> None:
+    """Page, CSV, Markdown and LaTeX say what is incomplete and what is leaking."""
+    for path in (hostile, *sorted((hostile.parent / "tables").iterdir())):
+        text = path.read_text(encoding="utf-8")
+        assert "INCOMPLETE" in text or "incomplete" in text, path.name
+        assert "SYNTHETIC SPEECH" in text or "synthetic" in text, path.name
+        assert "leak" in text, path.name
+    text = "".join(read(hostile).text)
+    assert "NOT SPEAKER-INDEPENDENT" in text
+    assert "failed (loss is nan in epoch 3 <b>$x_1$</b>)" in text
+    assert "egemaps cannot run here: needs the extra opensmile" in " ".join(text.split())
+
+
+# --- tables --------------------------------------------------------------------------------
+
+
+def test_bold_is_kept_for_what_is_separable(page: Path) -> None:
+    """Markdown and LaTeX bold the same two rows, and no other."""
+    folder = page.parent / "tables"
+    markdown, latex = (
+        (folder / f"ablation.{e}").read_text(encoding="utf-8") for e in ("md", "tex")
+    )
+    bold = [line.split("|")[1].strip() for line in markdown.splitlines() if "**" in line]
+    assert bold == ["pooling=mean", "filters=square"]
+    assert latex.count("\\textbf") == 2
+    assert "\\toprule" in latex
+
+
+# --- several corpora, a search, errors --------------------------------------------------------
+
+
+def test_several_corpora_have_files_of_their_own(fake: ModuleType, tmp_path: Path) -> None:
+    """Names of files and ids carry the corpus."""
+    study = fake.FakeStudy(
+        corpora=("a/b", "a b"), skill={"base": 0.8, "x=1": 0.5}, seeds=(0, 1), epochs=0
+    )
+    page = write_report(fake.write_fake_run(tmp_path, study))
+    names = {p.name for p in (page.parent / "tables").iterdir()}
+    assert {"0-a-b-ablation.csv", "1-a-b-ablation.csv"} <= names
+    assert max(read(page).ids.values()) == 1
+
+
+def test_search_lists_its_best_by_validation(fake: ModuleType, tmp_path: Path) -> None:
+    """The page shows the validation scores and says what they are."""
+    study = fake.FakeStudy(
+        design="search",
+        skill={"base": 0.8, "x=1": 0.5, "x=2": 0.6},
+        history=(("x=2", 0.7, "complete"), ("x=1", 0.4, "complete")),
+        seeds=(0, 1),
+    )
+    page = write_report(fake.write_fake_run(tmp_path, study))
+    text = " ".join("".join(read(page).text).split())
+    assert "2 trials; the best by validation are below" in text
+    assert text.index("1 x=2 0.700") < text.index("2 x=1 0.400")
+
+
+def test_an_unwritable_folder_is_named(run: Path, tmp_path: Path) -> None:
+    """The message names the report's folder."""
+    (tmp_path / "file").touch()
+    with pytest.raises(BadFile, match="cannot write the report here"):
+        write_report(run, tmp_path / "file")
+
+
+def test_reports_load_neither_torch_nor_ray(run: Path, tmp_path: Path) -> None:
+    """A report is written in a process that has neither."""
+    code = (
+        "import sys; from pathlib import Path; from serlab.reports.report import write_report; "
+        "from serlab.reports.frame import load_frame; load_frame(Path(sys.argv[1])); "
+        "import serlab.reports.page; "
+        "print([m for m in ('torch', 'ray', 'matplotlib.pyplot') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
