@@ -281,8 +281,14 @@ def make_schedule(
     """
     steps = settings.epochs * n_batches
     if settings.schedule == "one-cycle":
-        return OneCycleLR(optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=0.2,
-                          cycle_momentum=False)  # fmt: skip
+        rise = max(0.2, 2 / (steps + 1))  # fewer than two steps of rise divide by zero
+        return OneCycleLR(
+            optimiser,
+            settings.learning_rate,
+            total_steps=steps + 1,
+            pct_start=rise,
+            cycle_momentum=False,
+        )
     if settings.schedule == "cosine":
         return CosineAnnealingLR(optimiser, T_max=steps)
     if settings.schedule == "step":

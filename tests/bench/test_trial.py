@@ -158,6 +158,14 @@ def test_every_trial_measures_its_cost() -> None:
     assert "CPU" in found["cuda_allocated"].reason
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "step", "constant"])
+def test_schedules_bear_the_shortest_training(schedule: str, epochs: int) -> None:
+    """One epoch of one mini-batch trains under every schedule."""
+    result = run(bench(), schedule=schedule, epochs=epochs, batch_size=512)
+    assert result.status is Status.COMPLETED, result.reason
+
+
 @pytest.mark.parametrize("selection", ["validation-loss", "last-epoch"])
 def test_selection_follows_the_protocol(selection: str) -> None:
     """The chosen epoch is the one that the rule names."""
