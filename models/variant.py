@@ -62,7 +62,8 @@ def resolve(
         raise UnknownName(f"preset of {system}", preset, presets, where=f"{where}.preset")
     slots: Mapping[str, str] = facts["slots"]
     known = {f.name: f for f in fields(settings_class(system))}
-    options, settings = dict(slots), {name: f.default for name, f in known.items()}
+    options = dict(slots)
+    settings: dict[str, Scalar] = {name: f.default for name, f in known.items()}  # type: ignore[misc]  # all have one
     for name, value in {**presets[preset], **(differences or {})}.items():
         if name in slots:
             options[name] = check_option(name, value, where=f"{where}.{name}")

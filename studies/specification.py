@@ -185,10 +185,10 @@ def parse(table: Table, name: str) -> Study:
     designs = [design for design in DESIGNS if design in table] or ["ablate"]
     if len(designs) > 1:
         raise SerlabError(f"{' and '.join(designs)}: a study has one of them")
-    design: Design = designs[0]  # type: ignore[assignment]  # mypy widens the list
+    design: Design = designs[0]
     base, difference = _variant(table["base"], "base")
     chosen = {key: table[key] for key in simple - {"name"} if key in table}
-    return build(
+    study: Study = build(
         Study,
         {
             **chosen,
@@ -207,6 +207,7 @@ def parse(table: Table, name: str) -> Study:
         },
         "",
     )
+    return study
 
 
 def _tables(table: Table, key: str) -> list[Table]:

@@ -1,7 +1,7 @@
 """Functionals and a linear support vector machine: the honest baseline of the field.
 
-One vector an utterance, standardised, and a support vector machine with a linear kernel. No network that takes
-minutes to train is worth reporting below it.
+One vector an utterance, standardised, and a support vector machine with a linear kernel. No
+network that takes minutes to train is worth reporting below it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class LinearSVM:
         if margins.ndim == 1:  # two classes have one margin
             margins = np.stack([-margins, margins], axis=1)
         powers = np.exp(margins - margins.max(axis=1, keepdims=True))
-        return np.float32(powers / powers.sum(axis=1, keepdims=True))
+        probabilities: FloatArray = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        return probabilities
 
     def n_parameters(self) -> int:
         """Weights and intercepts of the fitted machine."""
