@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 import xml.sax.saxutils
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -121,7 +122,9 @@ def style(salt: str) -> Iterator[None]:
     with resources.as_file(path) as file:
         settings = mpl.rc_params_from_file(file, use_default_template=True)
     fonts = ["DejaVu Sans", *_installed_fonts()]
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        # A script without an installed font shows as boxes in PDF and PNG; SVG keeps the text.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcParams.update({k: v for k, v in settings.items() if k not in _KEPT})
         mpl.rcParams.update({"svg.hashsalt": salt, "font.sans-serif": fonts})
         yield

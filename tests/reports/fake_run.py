@@ -32,7 +32,7 @@ class FakeStudy:
     labels: tuple[str, ...] = ("anger", "joy", "neutral", "sadness")
     speakers: tuple[str, ...] = ("s1", "s2", "s3", "s4", "s5")
     seeds: tuple[int, ...] = (0, 1, 2)
-    per_cell: int = 5
+    per_cell: int = 12
     """Utterances of each speaker and class."""
     synthetic: bool = True
     leaks: tuple[str, ...] = ()

@@ -44,8 +44,8 @@ def test_pools_the_test_parts_of_all_folds(block: Block) -> None:
     """Every utterance is tested once a seed, and validation predictions stay out."""
     held = arm_of(block, "base").pooled
     assert held is not None
-    assert len(held.ids) == 100 == len(set(held.ids))
-    assert held.scores.shape == (3, 100, 4)
+    assert len(held.ids) == 240 == len(set(held.ids))
+    assert held.scores.shape == (3, 240, 4)
     assert all(
         id_.startswith(f"{speaker}-") for id_, speaker in zip(held.ids, held.speakers, strict=True)
     )
@@ -260,7 +260,7 @@ def test_an_utterance_tested_in_two_folds_counts_twice(fake: ModuleType, tmp_pat
     fake.write_fake_run(tmp_path, fake.FakeStudy(speakers=("s1", "s1", "s2")))
     held = arm_of(load_frame(tmp_path).blocks[0], "base").pooled
     assert held is not None
-    assert len(held.ids) == 60
+    assert len(held.ids) == 3 * 4 * 12
     assert "fold0/s1-0-0" in held.ids
     assert "s2-0-0" in held.ids
 

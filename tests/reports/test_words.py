@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_spread_keeps_labels_apart_and_in_order(values: list[float], gap: float)
     """No two labels are closer than the gap, and none changes places."""
     placed = spread(values, gap)
     ranks = sorted(range(len(values)), key=lambda i: values[i])
-    gaps = [placed[b] - placed[a] for a, b in zip(ranks, ranks[1:], strict=False)]
+    gaps = [placed[b] - placed[a] for a, b in pairwise(ranks)]
     assert all(g >= gap - 1e-9 for g in gaps)
 
 
