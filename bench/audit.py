@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
+from serlab.bench.cache import Cache, samples_hash
 from serlab.bench.contracts import Corpus, Fold, Part, Split, Utterance
 
 Severity = Literal["leak", "warning", "note"]
@@ -32,6 +33,22 @@ class _Check:
     what: str
     of: Callable[[Utterance], str | None]
     meaning: str = ""
+
+
+def audio_hashes(utterances: Iterable[Utterance], cache: Cache) -> dict[str, str]:
+    """Hash of each utterance's samples by id; those read before are remembered by the cache.
+
+    Raises:
+        BadFile: audio that cannot be read; names the file.
+    """
+    found = {}
+    for u in utterances:
+        content = cache.memo.get(u.audio)
+        if content is None:
+            content = samples_hash(u.audio.read())
+            cache.memo.put(u.audio, content)
+        found[u.id] = content
+    return found
 
 
 def audit_split(

@@ -8,11 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from serlab.bench.audit import Finding, audit_split
+from serlab.bench.audit import Finding, audio_hashes, audit_split
+from serlab.bench.cache import Cache
 from serlab.bench.contracts import (
     Corpus,
     FeatureSpec,
     Fold,
+    Part,
     Split,
     TrialSpec,
     Variant,
@@ -105,12 +107,17 @@ class Plan:
 
 
 def make_plan(
-    study: Study, roots: Mapping[str, Path], say: Callable[[str], None] = lambda text: None
+    study: Study,
+    roots: Mapping[str, Path],
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    audit: bool = True,
 ) -> Plan:
     """Reads the corpora, cuts and audits them, and finds what cannot run here.
 
+    Workers leave the audit out: the process that started them has made it.
+
     Raises:
-        Leak: a fold shares a speaker between its parts, and its protocol does not say so.
         SerlabError: a corpus, a protocol or a metric that does not fit.
     """
     if metric(study.metric, where="metric").task != "categorical":
@@ -118,7 +125,7 @@ def make_plan(
     skipped = _unavailable(study)
     if "base" in skipped:
         raise SerlabError(f"the base cannot run here: {skipped['base']}")
-    grounds = tuple(_ground(spec, study, roots, say) for spec in study.corpora)
+    grounds = tuple(_ground(spec, study, roots, say, audit) for spec in study.corpora)
     return Plan(study=study, grounds=grounds, skipped=skipped)
 
 
@@ -135,7 +142,11 @@ def _unavailable(study: Study) -> dict[str, str]:
 
 
 def _ground(
-    spec: CorpusSpec, study: Study, roots: Mapping[str, Path], say: Callable[[str], None]
+    spec: CorpusSpec,
+    study: Study,
+    roots: Mapping[str, Path],
+    say: Callable[[str], None],
+    audit: bool,
 ) -> Ground:
     corpus = load_corpus(spec.name, roots=roots, options=spec.options)
     split = make_split(corpus, study.protocol)
@@ -143,13 +154,31 @@ def _ground(
         f"{corpus.name}: {len(corpus.utterances)} utterances, "
         f"{len({u.speaker for u in corpus.utterances})} speakers, {len(split.folds)} folds"
     )
-    audit = audit_split(corpus, split)
-    for finding in audit:
-        if finding.severity == "leak":
-            if not split.leaks:
-                raise Leak(f"{corpus.name}: {finding.text}")
-            say(f"{corpus.name}: LEAK, as its protocol declares: {finding.text}")
-    return Ground(spec=spec, corpus=corpus, data=corpus_digest(corpus), split=split, audit=audit)
+    findings = _audit(corpus, split) if audit else ()
+    return Ground(spec=spec, corpus=corpus, data=corpus_digest(corpus), split=split, audit=findings)
+
+
+def refuse_leaks(plan: Plan, say: Callable[[str], None]) -> None:
+    """Tells every leak, and stops at one that the split makes without declaring it.
+
+    Recordings that a corpus holds twice are the corpus's doing: they are told, stand in the
+    report, and stop nothing.
+
+    Raises:
+        Leak: a fold's parts share a speaker, a recording or an utterance, undeclared.
+    """
+    for ground in plan.grounds:
+        for finding in ground.audit:
+            if finding.severity == "leak":
+                if finding.kind != "audio" and not ground.split.leaks:
+                    raise Leak(f"{ground.corpus.name}: {finding.text}")
+                say(f"{ground.corpus.name}: LEAK: {finding.text}")
+
+
+def _audit(corpus: Corpus, split: Split) -> tuple[Finding, ...]:
+    used = {i for fold in split.folds for part in Part for i in fold.part(part)}
+    utterances = [u for u in corpus.utterances if u.id in used]
+    return audit_split(corpus, split, audio_hashes(utterances, Cache()))
 
 
 def resolved(plan: Plan, *, command: str, created: str) -> dict[str, Any]:  # JSON values

@@ -22,7 +22,7 @@ from serlab.bench.errors import SerlabError
 from serlab.bench.features.base import extract
 from serlab.bench.seeds import seed_of
 from serlab.bench.store import Store
-from serlab.studies.plan import Job, Plan, arm_facts, make_plan, resolved, trial_facts
+from serlab.studies.plan import Job, Plan, arm_facts, make_plan, refuse_leaks, resolved, trial_facts
 from serlab.studies.progress import Progress, clock
 from serlab.studies.specification import Range, Search, Study
 from serlab.studies.worker import OBJECTIVE, FoldTrainable, Order, searched
@@ -79,6 +79,7 @@ def run_study(
         SerlabError: whatever can be found wrong before work starts.
     """
     plan = make_plan(study, roots, say)
+    refuse_leaks(plan, say)
     for arm, reason in plan.skipped.items():
         say(f"skipped: {arm}: {reason}")
     if study.search and any(not f.validation for g in plan.grounds for f in g.split.folds):

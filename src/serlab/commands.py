@@ -147,9 +147,10 @@ def _device(name: str) -> str:
 
 
 def _show_plan(study: Any, roots: Mapping[str, Path]) -> int:  # a studies.specification.Study
-    from serlab.studies.plan import make_plan
+    from serlab.studies.plan import make_plan, refuse_leaks
 
     plan = make_plan(study, roots, say)
+    refuse_leaks(plan, say)
     jobs = plan.jobs()
     cells = sum(len(job.cells()) for job in jobs)
     print(f"{study.name}: {study.question}")
@@ -189,24 +190,20 @@ def data_check_command(chosen: Namespace, typed: str) -> int:
 
 def data_audit_command(chosen: Namespace, typed: str) -> int:
     """Looks for leaks in a study's folds; 0 none, 1 some."""
-    from serlab.bench.audit import audit_split
     from serlab.bench.contracts import plain
-    from serlab.bench.corpora.base import load_corpus
-    from serlab.bench.protocols import make_split
+    from serlab.studies.plan import make_plan
     from serlab.studies.specification import load_study
 
     study = load_study(chosen.study, chosen.set)
-    roots, leaks, rows = roots_of(chosen.root), 0, []
-    for spec in study.corpora:
-        corpus = load_corpus(spec.name, roots=roots, options=spec.options)
-        split = make_split(corpus, study.protocol)
-        for finding in audit_split(corpus, split):
-            leaks += finding.severity == "leak"
-            rows.append({"corpus": corpus.name, **plain(finding)})
+    rows = [
+        {"corpus": ground.corpus.name, **plain(finding)}
+        for ground in make_plan(study, roots_of(chosen.root)).grounds
+        for finding in ground.audit
+    ]
     if chosen.json:
         print(json.dumps(rows, indent=1))
     for row in [] if chosen.json else rows:
         print(f"{row['severity']:<8} {row['corpus']}: {row['text']}")
     if not rows and not chosen.json:
         print("nothing found")
-    return 1 if leaks else 0
+    return 1 if any(row["severity"] == "leak" for row in rows) else 0

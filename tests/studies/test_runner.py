@@ -19,7 +19,7 @@ from serlab.bench.errors import Leak, SerlabError
 from serlab.bench.store import Store
 from serlab.studies import runner
 from serlab.studies.meter import main as meter_main
-from serlab.studies.plan import make_plan, resolved
+from serlab.studies.plan import make_plan, refuse_leaks, resolved
 from serlab.studies.specification import Study, load_study
 from serlab.studies.worker import FoldTrainable, Order, jobs_of, validation_score
 
@@ -257,7 +257,7 @@ def test_leaking_split_runs_only_where_it_says_so(tmp_path: Path) -> None:
         "groups = 2", "groups = 3"
     )
     said: list[str] = []
-    make_plan(study(tmp_path, text), {}, said.append)
+    refuse_leaks(make_plan(study(tmp_path, text), {}), said.append)
     assert any("LEAK" in line for line in said)
 
 
@@ -277,7 +277,7 @@ def test_undeclared_leak_stops_the_study(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(module, "make_split", leaky)
     with pytest.raises(Leak, match="synth"):
-        make_plan(study(tmp_path), {})
+        refuse_leaks(make_plan(study(tmp_path), {}), print)
 
 
 @pytest.mark.parametrize(
