@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 CHEAP = (
-    "_softmax", "_log_softmax", "native_batch_norm", "_native_batch_norm_legit", "native_dropout",
+    "_softmax", "_safe_softmax", "_log_softmax", "native_batch_norm", "_native_batch_norm_legit", "native_dropout",
     "cudnn_batch_norm", "max_pool2d_with_indices", "avg_pool2d", "native_layer_norm", "sum", "mean",
     "max", "amax", "cat", "stack", "scatter_add_", "index", "index_select", "gather", "embedding",
     "constant_pad_nd", "clone", "copy_", "_to_copy", "ones_like", "zeros_like", "empty_like",
@@ -57,6 +58,7 @@ def count_macs(call: Callable[[], object]) -> Measurement:
     counter = FlopCounterMode(display=False)
     try:
         with (
+            warnings.catch_warnings(action="ignore"),  # of a TF32 switch that the CPU lacks
             torch.inference_mode(False),
             torch.no_grad(),
             torch.backends.mkldnn.flags(enabled=False),
