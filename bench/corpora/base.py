@@ -3,7 +3,8 @@
 A reader is ``(root, options) -> Corpus``: the folder (None for a corpus that needs none) and every
 option of its registration, spelled out. Its registration tells, in literals, ``title``,
 ``language``, ``licence``, ``source``, ``needs_root``, ``counts`` (utterances of each class, where
-they are published) and ``options`` (their defaults).
+they are published), ``options`` (their defaults) and, where a file will do as root,
+``root_may_be_file``.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def find_root(name: str, roots: Mapping[str, Path]) -> Path:
             f"environment variable SERLAB_DATA to a folder that has a folder {name}"
         )
     root = Path(roots[name]) if name in roots else Path(str(data)) / name
-    if not root.is_dir():
+    file_too = CORPORA.entry(name).facts.get("root_may_be_file", False)
+    if not root.is_dir() and not (file_too and root.is_file()):
         origin = f"--root {name}=DIR" if name in roots else "SERLAB_DATA"
         problem = "is a file, not a folder" if root.exists() else "there is no such folder"
         raise BadFile(root, f"{problem} (the folder of the corpus {name}, from {origin})")

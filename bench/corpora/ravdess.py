@@ -1,4 +1,4 @@
-"""The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS), its audio files.
+"""The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS), its speech.
 
 Livingstone, Russo: "The Ryerson Audio-Visual Database of Emotional Speech and Song", PLoS ONE
 13(5), 2018. The official tree has a folder ``Actor_01`` ... for each of 24 actors. A name is
@@ -29,14 +29,13 @@ EMOTIONS = {
 }
 SENTENCES = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
 INTENSITIES = {"01": "normal", "02": "strong"}
-CHANNELS = {"01": "speech", "02": "song"}
 
 SCHEME = Scheme(
     corpus="ravdess",
-    pattern=re.compile(r"03-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])"),
+    pattern=re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(0[1-9]|1\d|2[0-4])"),
     words=(
-        "modality (03, audio alone), channel, emotion, intensity, statement, repetition, actor, "
-        "such as 03-01-05-01-02-01-12.wav"
+        "modality (03, audio alone), channel (01, speech), emotion, intensity, statement, "
+        "repetition, actor, such as 03-01-05-01-02-01-12.wav"
     ),
 )
 
@@ -58,23 +57,19 @@ SCHEME = Scheme(
         "sadness": 192,
         "surprise": 192,
     },
-    options={"unknown": "error", "channel": "speech"},
+    options={"unknown": "error"},
 )
 def ravdess(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     """Acted English speech, 8 emotions, 24 speakers, 2 sentences.
-
-    The option ``channel`` is ``"speech"`` or ``"song"``.
 
     Raises:
         BadFile: the folder has none of the corpus's files, or one with another name.
     """
     assert root is not None
     files = named_files(root, SCHEME, unknown=choice(options, "unknown", ("error", "skip")))
-    channel = choice(options, "channel", ("speech", "song"))
-    wanted = [(path, match) for path, match in files if CHANNELS[match[1]] == channel]
     return Corpus(
         name="ravdess",
-        utterances=tuple(_utterance(path, match) for path, match in wanted),
+        utterances=tuple(_utterance(path, match) for path, match in files),
         labels=tuple(sorted(EMOTIONS.values())),
         licence="CC BY-NC-SA 4.0",
         source="Livingstone and Russo, PLoS ONE 13(5), 2018",
@@ -82,7 +77,7 @@ def ravdess(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
 
 
 def _utterance(path: Path, match: re.Match[str]) -> Utterance:
-    _, emotion, intensity, sentence, repetition, actor = match.groups()
+    emotion, intensity, sentence, repetition, actor = match.groups()
     folder = re.fullmatch(r"Actor_(\d\d)", path.parent.name)
     if folder and folder[1] != actor:
         raise BadFile(path, f"its name says actor {actor} and its folder {path.parent.name}")
