@@ -126,12 +126,12 @@ def _why_not(base: Arm | None, arm: Arm) -> str:
     if base is None:
         return "the study has no base on this corpus"
     for one in (base, arm):
-        who = "the base" if one.is_base else "it"
+        who = "the base" if one.is_base else "the arm"
         if one.counts.spoiled:
             lost = one.counts.spoiled
             return f"{lost} of {one.counts.planned} trainings of {who} ended without a result"
         if one.pooled is None:
             return f"{who} has no seed whose folds all completed"
     if not _common(base, arm):
-        return "it shares no completed seed with the base"
+        return "the arm shares no completed seed with the base"
     return ""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from serlab.bench.registry import Registry
 from serlab.reports.csvtext import csv_text
@@ -173,10 +173,10 @@ def marked(caption: str, marks: Sequence[str]) -> str:
     return f"{told}{caption}"
 
 
-def quiet(axes: Axes, *, grid: str = "") -> None:
-    """Takes away what carries no number; ``grid`` is "x", "y" or nothing."""
+def quiet(axes: Axes, *, grid: Literal["", "x", "y"] = "") -> None:
+    """Takes away what carries no number; ``grid`` names an axis whose ticks get lines."""
     axes.spines[["top", "right"]].set_visible(False)
-    if grid == "x" or grid == "y":
+    if grid:
         axes.grid(axis=grid, color=FAINT, linewidth=0.5)
 
 
@@ -223,7 +223,8 @@ def write_figure(
     caption = marked(numbers.caption(), numbers.marks)
     with style(slug):
         figure = kind.draw(numbers, WIDTHS_IN[width])
-        figure.draw_without_rendering()
+        for _ in range(3):  # ticks and the space for them settle together
+            figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once, not again for each file
         svg = _save(figure, folder / slug, alt=numbers.alt())
     folder.joinpath(f"{slug}.csv").write_text(

@@ -7,21 +7,15 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 from serlab.reports.records import Arm, Block, Verdict
+from serlab.reports.scale import reach
 from serlab.reports.words import number
 
 WIDTH, HEIGHT = 160, 26
 
 
-def reach(block: Block) -> float:
-    """Half-width of the scale on which all of a block's effects are shown."""
-    held = [arm.effect.estimate for arm in block.others if arm.effect]
-    ends = [abs(v) for e in held for v in (e.low, e.high, e.mean) if math.isfinite(v)]
-    return max([*ends, block.study.margin * 1.5, 0.01]) * 1.06
-
-
 def forest_row(arm: Arm, block: Block) -> Markup:
     """One arm's effect on the scale of its block, with the margin's band and the zero line."""
-    half = reach(block)
+    half = _half(block)
 
     def x(value: float) -> float:
         return WIDTH / 2 * (1 + max(-1.0, min(1.0, value / half)))
@@ -39,6 +33,7 @@ def forest_row(arm: Arm, block: Block) -> Markup:
         side = effect.verdict.value
         if math.isfinite(estimate.low):
             low, high = x(estimate.low), x(estimate.high)
+            parts += [_arrow(at, side) for at in (low, high) if at in (0.0, WIDTH)]
             parts.append(
                 f'<line class="ci {side}" x1="{low:.1f}" x2="{high:.1f}" '
                 f'y1="{middle:.1f}" y2="{middle:.1f}"/>'
@@ -48,9 +43,16 @@ def forest_row(arm: Arm, block: Block) -> Markup:
     return _svg(parts, WIDTH, HEIGHT, "mini")
 
 
+def _arrow(at: float, side: str) -> str:
+    """Shows that an interval goes on beyond the scale."""
+    inner, middle = (at + 6 if at == 0 else at - 6), HEIGHT / 2
+    corners = f"{inner:.1f},{middle - 4:.1f} {at:.1f},{middle:.1f} {inner:.1f},{middle + 4:.1f}"
+    return f'<polyline class="ci {side}" fill="none" points="{corners}"/>'
+
+
 def axis_row(block: Block) -> Markup:
     """The scale of `forest_row`, in points."""
-    half = reach(block)
+    half = _half(block)
     step = _step(half)
     values = [i * step for i in range(-int(half / step), int(half / step) + 1)]
     texts = []
@@ -60,6 +62,10 @@ def axis_row(block: Block) -> Markup:
             label = number(value * 100, 0 if step >= 0.01 else 1, sign=True)
             texts.append(f'<text x="{at:.1f}" y="11" text-anchor="middle">{label}</text>')
     return _svg(texts, WIDTH, 14, "mini axis")
+
+
+def _half(block: Block) -> float:
+    return reach([a.effect.estimate for a in block.others if a.effect], block.study.margin)
 
 
 def _step(half: float) -> float:

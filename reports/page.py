@@ -5,19 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from serlab.bench.contracts import plain
 from serlab.reports.details import Detail, detail_of, seed_heading
 from serlab.reports.figure import Drawn
 from serlab.reports.inline import axis_row, forest_row
 from serlab.reports.records import Arm, Block, Frame, SearchPoint, Verdict
-from serlab.reports.tables import folds_text, metrics_of, note_of
+from serlab.reports.tables import folds_text, metrics_of
 from serlab.reports.words import (
     SYMBOLS,
     base_sentence,
@@ -123,7 +124,13 @@ def render(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"clean": clean, "plural": plural, "p": p_value, "n": number}
+    environment.filters |= {
+        "clean": clean,
+        "breaking": _breaking,
+        "plural": plural,
+        "p": p_value,
+        "n": number,
+    }
     return environment.from_string(_text("page.html")).render(
         frame=frame,
         study=frame.study,
@@ -180,8 +187,23 @@ def _finite(value: Any) -> Any:  # JSON values of any shape
 
 
 def _arm_data(arm: Arm) -> dict[str, Any]:  # JSON values of any shape
-    kept = ("name", "kind", "is_base", "system", "preset", "options", "settings", "counts")
-    kept += ("scores", "effect", "no_effect", "measured", "meter", "parameters", "trials")
+    kept = (
+        "name",
+        "kind",
+        "is_base",
+        "system",
+        "preset",
+        "options",
+        "settings",
+        "counts",
+        "scores",
+        "effect",
+        "no_effect",
+        "measured",
+        "meter",
+        "parameters",
+        "trials",
+    )
     return {name: plain(getattr(arm, name)) for name in kept}
 
 
@@ -235,19 +257,28 @@ def _claims(block: Block) -> tuple[Claim, ...]:
     """Separable effects first, by size; then the others; then what was not compared."""
 
     def rank(arm: Arm) -> tuple[int, float]:
-        if arm.effect is None:
-            return (2, 0.0)
+        assert arm.effect is not None
         shown = arm.effect.verdict in {Verdict.BETTER, Verdict.WORSE}
         return (0 if shown else 1, -abs(arm.effect.estimate.mean))
 
-    return tuple(
+    claims = [
         Claim(
-            kind=arm.effect.verdict.value if arm.effect else "none",
-            symbol=SYMBOLS[arm.effect.verdict] if arm.effect else "·",
+            kind=arm.effect.verdict.value,
+            symbol=SYMBOLS[arm.effect.verdict],
             text=verdict_sentence(arm, block),
         )
-        for arm in sorted(block.others, key=rank)
-    )
+        for arm in sorted((a for a in block.others if a.effect), key=rank)
+        if arm.effect
+    ]
+    reasons: dict[str, list[str]] = {}
+    for arm in block.others:
+        if arm.effect is None:
+            reasons.setdefault(arm.no_effect, []).append(clean(arm.name))
+    claims += [
+        Claim(kind="none", symbol="·", text=f"Not compared, as {reason}: {listed(names)}.")
+        for reason, names in reasons.items()
+    ]
+    return tuple(claims)
 
 
 def _headline(block: Block) -> str:
@@ -302,9 +333,22 @@ def _row(arm: Arm, block: Block, anchor: str) -> Row:
             bold=effect is not None and effect.verdict in {Verdict.BETTER, Verdict.WORSE},
         ),
         cells=(*(_score(arm, m) for m in metrics), *_costs(arm, block)),
-        note=note_of(arm),
+        note=_brief_note(arm),
         detail=detail_of(arm, block, metrics),
     )
+
+
+def _brief_note(arm: Arm) -> str:
+    """The note as far as a narrow column holds it; the verdict and the details say the rest."""
+    notes = ["other system"] if arm.kind == "baseline" else []
+    if not arm.counts.whole:
+        notes.append(f"INCOMPLETE, {arm.counts.completed} of {arm.counts.planned}")
+    return "; ".join(notes)
+
+
+def _breaking(text: object) -> Markup:
+    """The text, escaped, with places where its line may break."""
+    return Markup(re.sub(r"([=_,/])", r"\1<wbr>", str(escape(clean(text)))))
 
 
 def _value(text: str) -> str:
@@ -319,7 +363,8 @@ def _bounds(text: str) -> str:
 def _score(arm: Arm, metric: str) -> Cell:
     held = arm.scores.get(metric)
     text = interval(held.pooled if held else None)
-    return Cell(text=_value(text), small=_bounds(text), key=held.pooled.mean if held else "")
+    small = "" if metric == "ece" else _bounds(text)
+    return Cell(text=_value(text), small=small, key=held.pooled.mean if held else "")
 
 
 def _costs(arm: Arm, block: Block) -> tuple[Cell, ...]:

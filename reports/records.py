@@ -75,7 +75,8 @@ class Pooled:
     @property
     def predicted(self) -> IntArray:
         """The class with the largest score, (seed, utterance)."""
-        return self.scores.argmax(axis=2).astype(np.int64)
+        found: IntArray = self.scores.argmax(axis=2).astype(np.int64)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

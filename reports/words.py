@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,8 +33,14 @@ def short(text: object, length: int = 36) -> str:
 
 
 def wrapped(text: object, width: int, lines: int = 2) -> str:
-    """The text over a few lines, shortened to fit them."""
-    return "\n".join(textwrap.wrap(short(text, width * lines), width)[:lines])
+    """The text over a few lines, broken at its separators where it can be."""
+    held = [""]
+    for part in re.split(r"(?<=[=_,; -])", clean(text)):
+        if held[-1] and len(held[-1]) + len(part) > width:
+            held.append("")
+        held[-1] += part
+    kept = [*held[: lines - 1], "".join(held[lines - 1 :])]
+    return "\n".join(short(line, width) for line in kept if line)
 
 
 # --- numbers -------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from serlab.reports.figure import (
     quiet,
 )
 from serlab.reports.records import Block, Verdict
+from serlab.reports.scale import reach
 from serlab.reports.words import (
     HEADLINES,
     clean,
@@ -62,6 +63,11 @@ class ForestNumbers:
     effects: tuple[Row, ...]
     left_out: tuple[str, ...]
 
+    @property
+    def reach(self) -> float:
+        """Half-width of the axis."""
+        return reach([r.estimate for r in self.effects], self.margin)
+
     def rows(self) -> list[dict[str, object]]:
         """One row an arm."""
         return [
@@ -93,6 +99,8 @@ class ForestNumbers:
             f"The band is the margin of {margin_words(self.margin)}; filled marks are separable "
             "from the base (Holm-adjusted), hollow ones are not."
         )
+        if any(max(abs(r.estimate.low), abs(r.estimate.high)) > self.reach for r in self.effects):
+            text += " Arrows: the interval goes on; its ends stand beside it."
         if any(r.kind == "baseline" for r in self.effects):
             text += " Diamonds are other systems, not changes of the base."
         if self.left_out:
@@ -155,8 +163,9 @@ class Forest:
         mark(figure, numbers.marks, f"Effect on {title} of each change, {numbers.corpus}")
         axes.axvspan(-numbers.margin, numbers.margin, color=BAND, linewidth=0, zorder=0)
         axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
+        axes.set_xlim(-numbers.reach, numbers.reach)
         for y, row in enumerate(numbers.effects):
-            _draw_row(axes, y, row)
+            _draw_row(axes, y, row, numbers.reach)
         axes.set_yticks(range(n), [short(r.arm, 34) for r in numbers.effects])
         axes.tick_params(axis="y", length=0)
         quiet(axes)
@@ -177,13 +186,18 @@ def _digits(axes: Axes) -> int:
     return 0 if high - low > 0.06 else 1
 
 
-def _draw_row(axes: Axes, y: int, row: Row) -> None:
+def _draw_row(axes: Axes, y: int, row: Row, reach: float) -> None:
     estimate = row.estimate
     separable = row.verdict in {Verdict.BETTER, Verdict.WORSE}
     colour = MUTED
     if separable:
         colour = BLUE if row.verdict is Verdict.BETTER else ORANGE
-    axes.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=1.6, zorder=2)
+    ends = [max(estimate.low, -reach), min(estimate.high, reach)]
+    axes.plot(ends, [y, y], color=colour, linewidth=1.6, zorder=2)
+    for end, marker in ((estimate.low, "<"), (estimate.high, ">")):
+        if abs(end) > reach:
+            at = -reach if end < 0 else reach
+            axes.plot([at], [y], marker=marker, color=colour, markersize=4, clip_on=False)
     axes.plot(
         [estimate.mean],
         [y],

@@ -101,7 +101,9 @@ class History:
         title = title_of(numbers.metric)
         mark(figure, numbers.marks, f"Search by validation {title}")
         held = numbers.valued
-        axes.plot([p.order for p in held], [p.value for p in held], "o", color=BLUE, alpha=0.7)
+        axes.plot(
+            [p.order for p in held], [p.value or 0.0 for p in held], "o", color=BLUE, alpha=0.7
+        )
         course = [np.nan if v is None else v for v in numbers.best_so_far()]
         axes.step([p.order for p in numbers.points], course, where="post", color=ORANGE)
         lost = [p.order for p in numbers.points if p.value is None]

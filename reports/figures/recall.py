@@ -114,7 +114,8 @@ class Recall:
 
 
 def _recalls(held: Pooled) -> Recalls:
-    return np.mean([per_class_recall(held.truth, one) for one in held.scores], axis=0)
+    found: Recalls = np.mean([per_class_recall(held.truth, s) for s in held.scores], axis=0)
+    return found
 
 
 def _cells(axes: Axes, numbers: RecallNumbers) -> None:

@@ -123,9 +123,9 @@ class Tradeoff:
         figure = new_figure(width_in, 3.0 + 0.16 * bool(numbers.marks))
         title = title_of(numbers.metric)
         mark(figure, numbers.marks, f"{title} against cost, {numbers.corpus}")
-        costs = [
+        costs: list[tuple[str, list[float | None]]] = [
             ("median latency, ms", [p.latency_ms for p in numbers.points]),
-            ("parameters", [p.parameters for p in numbers.points]),
+            ("parameters", [_real(p.parameters) for p in numbers.points]),
         ]
         costs = [c for c in costs if any(v is not None for v in c[1])]
         grid = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
@@ -140,6 +140,10 @@ class Tradeoff:
         grid[0].set_ylabel(f"pooled {title}")
         _names(grid[-1], numbers, costs[-1][1])
         return figure
+
+
+def _real(value: int | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _parameters(arm: Arm) -> int | None:

@@ -165,7 +165,7 @@ def test_an_arm_that_lost_a_training_is_shown_and_not_compared(damaged: Block) -
     """A divergence is no reason to compare what is left."""
     arm = arm_of(damaged, "pooling=mean")
     assert arm.effect is None
-    assert "1 of 15 trainings of it ended without a result" in arm.no_effect
+    assert "1 of 15 trainings of the arm ended without a result" in arm.no_effect
     assert arm.pooled is not None
     assert arm.pooled.seeds == (1, 2)
     assert arm.failures[0].status == "diverged"
@@ -192,7 +192,7 @@ def test_seeds_that_are_not_shared_are_not_compared(fake: ModuleType, tmp_path: 
         seeds=(0, 1), lost={("base", "fold0", 0): None, ("svm", "fold0", 1): None}
     )
     block = load_frame(fake.write_fake_run(tmp_path, study)).blocks[0]
-    assert arm_of(block, "svm").no_effect == "it shares no completed seed with the base"
+    assert arm_of(block, "svm").no_effect == "the arm shares no completed seed with the base"
 
 
 def test_curves_are_means_and_percentiles(block: Block) -> None:

@@ -1,0 +1,27 @@
+"""The scale on which effects are shown, which one vague interval shall not spoil."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+
+from serlab.bench.statistics.records import Estimate
+
+
+def reach(estimates: Sequence[Estimate], margin: float) -> float:
+    """Half-width of a scale around zero that holds all means, the margin and most intervals.
+
+    An interval from few degrees of freedom can be ten times as wide as the others; it is cut at
+    the scale's ends (and shown to be cut) rather than let it press the others into a dot.
+    """
+    ends = [
+        max(abs(e.low), abs(e.high)) if e.estimable else abs(e.mean)
+        for e in estimates
+        if math.isfinite(e.mean)
+    ]
+    means = [abs(e.mean) for e in estimates if math.isfinite(e.mean)]
+    least = max([1.15 * m for m in means] + [1.5 * margin, 0.01])
+    if not ends:
+        return least
+    return max(least, min(max(ends), 2.5 * median(ends))) * 1.05
