@@ -14,12 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 CHEAP = (
-    "_softmax", "_safe_softmax", "_log_softmax", "native_batch_norm", "_native_batch_norm_legit", "native_dropout",
-    "cudnn_batch_norm", "max_pool2d_with_indices", "avg_pool2d", "native_layer_norm", "sum", "mean",
-    "max", "amax", "cat", "stack", "scatter_add_", "index", "index_select", "gather", "embedding",
+    "_softmax", "_safe_softmax", "_log_softmax", "native_batch_norm",
+    "_native_batch_norm_legit", "native_dropout", "cudnn_batch_norm",
+    "max_pool2d_with_indices", "avg_pool2d", "native_layer_norm", "sum", "mean", "max",
+    "amax", "cat", "stack", "scatter_add_", "index", "index_select", "gather", "embedding",
     "constant_pad_nd", "clone", "copy_", "_to_copy", "ones_like", "zeros_like", "empty_like",
     "new_empty", "zeros", "ones", "full", "arange", "fill_", "empty", "lift_fresh", "scatter",
-    "_local_scalar_dense", "bernoulli_", "any", "all", "_unsafe_view", "view", "slice_backward",
+    "_local_scalar_dense", "bernoulli_", "any", "all", "_unsafe_view", "view",
+    "slice_backward",
 )  # fmt: skip
 """Operators without products of matrices: normalisation, pooling, reduction and copying."""
 
