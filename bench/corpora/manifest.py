@@ -209,7 +209,7 @@ def _renaming(text: str) -> dict[str, str]:
             raise BadValue("manifest.rename", text, 'pairs such as "file=path label=emotion"')
         if pair[1] not in COLUMNS:
             raise UnknownName("column", pair[1], COLUMNS, where="manifest.rename")
-    return {old: new for old, new in pairs}
+    return {pair[0]: pair[1] for pair in pairs}
 
 
 def _rows(table: Path, renaming: Mapping[str, str]) -> Iterator[_Row]:

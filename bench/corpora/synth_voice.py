@@ -153,7 +153,8 @@ def score_of(take: Take) -> Score:
     speaker, style = speaker_of(take.seed, take.speaker), style_of(take)
     tempo = speaker.tempo * math.exp(style.log_tempo)
     asked = float(draw.uniform(take.shortest_s, take.longest_s))
-    phones, lengths, spans = [PAUSE], [0.06], []
+    phones, lengths = [PAUSE], [0.06]
+    spans: list[tuple[str, int, int]] = []
     while not spans or sum(lengths) + 0.3 / tempo < asked:
         text, spoken = _word(take.emotion, draw)
         first = len(phones)
@@ -205,7 +206,7 @@ def say(take: Take) -> FloatArray:
     speaker, style, score = speaker_of(take.seed, take.speaker), style_of(take), score_of(take)
     n_samples = round(score.duration_s * take.rate_hz)
     hop = round(_HOP_S * take.rate_hz)
-    times = np.arange(n_samples // hop + 2) * _HOP_S
+    times = np.arange(n_samples // hop + 2, dtype=np.float64) * _HOP_S
     place = _places(score, times)
     voice = _between(np.array([[p.voice] for p in score.phones], np.float32), place)
     voiced = _pulses(_pitch(score, speaker, style, times, draw), n_samples, hop, take, draw)
