@@ -58,7 +58,10 @@ class AudioSource(Protocol):
 class ArraySource(Protocol):
     """Where frames of video (frame, height, width), uint8, or traces (frame, dimension) are."""
 
-    rate_hz: float
+    @property
+    def rate_hz(self) -> float:
+        """Frames per second."""
+        ...
 
     def read(self) -> npt.NDArray[Any]:  # uint8 for video, float32 for traces
         """The array. Raises BadFile."""
