@@ -148,7 +148,7 @@ def _tune(
         else:
             n_samples = _queue_design(memory, pending)
         if n_samples:
-            progress = Progress(_total(plan, n_samples, store), len(store.done()))
+            progress = _progress(plan, n_samples, store)
             _fit(plan, store, memory, n_samples, workers, order, progress)
     finally:
         ray.shutdown()
@@ -290,12 +290,14 @@ def space_of(plan: Plan) -> dict[str, optuna.distributions.BaseDistribution]:
     return found
 
 
-def _total(plan: Plan, n_samples: int, store: Store) -> int:
-    per_job = [len(job.cells()) for job in plan.jobs()]
+def _progress(plan: Plan, n_samples: int, store: Store) -> Progress:
+    """Counts the folds of the plan, those that an earlier run has finished among them."""
+    done = store.done()
     if plan.study.search is None:
-        return sum(per_job)
+        planned = {cell for job in plan.jobs() for cell in job.cells()}
+        return Progress(len(planned), len(planned & done))
     per_point = sum(len(g.split.folds) for g in plan.grounds) * len(plan.study.seeds)
-    return len(store.done()) + n_samples * per_point
+    return Progress(n_samples * per_point, 0)
 
 
 def _fit(
