@@ -50,7 +50,7 @@ class Contours:
     @property
     def times_s(self) -> Matrix:
         """When the frames start."""
-        times: Matrix = np.arange(len(self.voiced)) * HOP_S
+        times: Matrix = np.arange(len(self.voiced), dtype=np.float64) * HOP_S
         return times
 
 

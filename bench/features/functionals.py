@@ -55,7 +55,7 @@ class Functionals(Extractor):
     value is.
     """
 
-    low_hz: float = setting(60.0, "lowest pitch", low=30.0, high=300.0)
+    low_hz: float = setting(60.0, "lowest pitch", low=30.0, high=100.0)
     high_hz: float = setting(600.0, "highest pitch", low=100.0, high=2000.0)
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ def _within_runs(voiced: descriptors.Mask) -> descriptors.Mask:
     half = _DELTA_FRAMES // 2
     padded = np.pad(voiced, half, mode="edge")
     sides = np.lib.stride_tricks.sliding_window_view(padded, _DELTA_FRAMES)
-    inside: descriptors.Mask = sides.all(axis=1)
+    inside: descriptors.Mask = np.all(sides, axis=1)
     return inside
 
 

@@ -103,10 +103,11 @@ def _autocorrelation(centred: Tensor, n_lags: int) -> Tensor:
     n_fft = 1 << (length + n_lags - 1).bit_length()
     shape = spectra.window("hann", length)
     both = torch.cat([centred * shape, shape[None]])
-    power = torch.fft.rfft(both, n=n_fft).abs().square()
+    power = spectra.squared(torch.fft.rfft(both, n=n_fft))
     raw = torch.fft.irfft(power, n=n_fft)[:, :n_lags]
     normal = raw / raw[:, :1].clamp(min=1e-9)
-    return normal[:-1] / normal[-1]
+    unbiased: Tensor = normal[:-1] / normal[-1]
+    return unbiased
 
 
 def _cheapest(hertz: _Matrix, scores: _Matrix, step: float) -> npt.NDArray[np.intp]:

@@ -91,7 +91,8 @@ class Spectrogram(Extractor):
 
     def _magnitudes(self, framed: Tensor) -> Tensor:
         shape = spectra.window(self.window, framed.shape[1])
-        kept = spectra.power_spectrum(framed, shape, self.n_fft)[:, : self.n_bins].sqrt()
+        spectrum = torch.fft.rfft(framed * shape, n=self.n_fft)
+        kept = spectra.squared(spectrum[:, : self.n_bins]).sqrt_()
         if self.pool_bins == 1:
             return kept
         return kept.reshape(len(kept), self.n_values, self.pool_bins).mean(dim=2)

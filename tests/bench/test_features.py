@@ -112,6 +112,19 @@ def test_bad_audio(name: str, samples: list[float], problem: str) -> None:
         make(name).compute(audio)
 
 
+def test_values_that_overflow() -> None:
+    """Samples too large for finite energies are an error and no feature."""
+    audio = Audio(samples=np.full(RATE, 1e30, np.float32), rate_hz=RATE)
+    with pytest.raises(SerlabError, match="feature log_mel: its values are not finite"):
+        make("log_mel").compute(audio)
+
+
+def test_less_than_a_sample() -> None:
+    """Audio that resampling leaves nothing of has one frame of silence."""
+    audio = Audio(samples=np.full(1, 0.5, np.float32), rate_hz=192000)
+    np.testing.assert_array_equal(make("log_mel").compute(audio), np.full((1, 64), -100.0))
+
+
 @ALL
 def test_read_only_audio(name: str) -> None:
     """Samples that may not be written to are read without a warning and left as they are."""
@@ -470,6 +483,15 @@ def test_pitch_slope_is_per_second() -> None:
     assert _named(voice(100 * 2 ** (np.arange(RATE) / RATE)))["pitch.slope"] == pytest.approx(
         12.0, abs=0.2
     )
+
+
+@pytest.mark.parametrize("chosen", [{"low_hz": 100.0}, {"low_hz": 30.0}, {"rate_hz": 22050}])
+def test_other_frames_of_pitch(chosen: dict[str, Scalar]) -> None:
+    """Whatever the lengths of the frames, those of pitch and of spectra go together."""
+    audio = voice(220.0, 0.331)
+    values = make("functionals", **chosen).compute(audio)
+    names = make("functionals").extractor.names  # type: ignore[attr-defined]
+    assert values[0, names.index("pitch.p50")] == pytest.approx(36.0, abs=0.1)
 
 
 def test_pauses_are_counted() -> None:
