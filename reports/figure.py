@@ -41,7 +41,7 @@ SKY, PINK = "#56B4E9", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 """Okabe and Ito's colours, safe for colour-blind readers; black is kept for the base."""
 
-WIDE_IN = 5.5
+WIDE_IN = 6.0
 """A figure wider than this has a row of the page to itself."""
 
 PX_PER_PT = 1.7

@@ -81,6 +81,8 @@ class Section:
     headline: str
     base: str
     claims: tuple[Claim, ...]
+    notes: tuple[str, ...]
+    """What the statistics say of their own limits, such as a single seed."""
     counts: str
     tiles: tuple[tuple[str, str], ...]
     heading: tuple[str, ...]
@@ -128,6 +130,7 @@ def render(
         "clean": clean,
         "breaking": _breaking,
         "plural": plural,
+        "count": count,
         "p": p_value,
         "n": number,
     }
@@ -226,6 +229,7 @@ def _section(
         headline=_headline(block),
         base=base_sentence(block),
         claims=_claims(block),
+        notes=_notes(block),
         counts=counts_sentence(block.counts),
         tiles=_tiles(block),
         heading=(
@@ -279,6 +283,17 @@ def _claims(block: Block) -> tuple[Claim, ...]:
         for reason, names in reasons.items()
     ]
     return tuple(claims)
+
+
+def _notes(block: Block) -> tuple[str, ...]:
+    """The notes of the estimates, each with the arms that it is of."""
+    found: dict[str, list[str]] = {}
+    for arm in block.arms:
+        score = arm.scores.get(block.study.metric)
+        notes = (score.pooled.note if score else "", arm.effect.estimate.note if arm.effect else "")
+        for note in dict.fromkeys(n for n in notes if n):
+            found.setdefault(note, []).append(clean(arm.name))
+    return tuple(f"Note on {listed(names)}: {clean(note)}." for note, names in found.items())
 
 
 def _headline(block: Block) -> str:

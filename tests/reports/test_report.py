@@ -148,6 +148,14 @@ def test_page_says_the_verdict_first(page: Path) -> None:
     assert order == sorted(order)
 
 
+@pytest.mark.usefixtures("forest_only")
+def test_a_single_seed_is_noted(fake: ModuleType, tmp_path: Path) -> None:
+    """A reader is told that variance between seeds is not in the interval."""
+    study = fake.FakeStudy(skill={"base": 0.8, "x=1": 0.5}, seeds=(0,), epochs=0)
+    text = " ".join(" ".join(read(write_report(fake.write_fake_run(tmp_path, study))).text).split())
+    assert "Note on base and x=1: one seed:" in text
+
+
 def test_every_figure_has_words(page: Path) -> None:
     """Each picture on the page has alternative text made of its numbers."""
     labels = re.findall(r'role="img" aria-label="([^"]+)"', page.read_text(encoding="utf-8"))
