@@ -209,8 +209,8 @@ Progress = Callable[[int, int], None]
 _SHOWN = 5
 _CHUNK = 8
 """Utterances that a worker process is given at a time."""
-_ALONE_S = 2.0
-"""So long this process works alone: starting others, with torch, takes about as long."""
+_ALONE_S = 5.0
+"""So long this process works alone: starting others, with torch, takes nearly as long."""
 
 
 def extract(
@@ -231,7 +231,7 @@ def extract(
         utterances: with unlike ids.
         cache: where values are looked for and kept; None computes all and keeps nothing.
         progress: told after every utterance.
-        workers: processes that compute if it takes more than two seconds; 1 computes here.
+        workers: processes that compute if it takes more than five seconds; 1 computes here.
 
     Raises:
         SerlabError: an utterance's audio is broken; lists the first five, after all are tried.
