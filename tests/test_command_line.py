@@ -19,7 +19,7 @@ system = "li2018"
 set = { epochs = 1 }
 [[corpora]]
 name = "manifest"
-options = { path = "%s" }
+options = { file = "corpus.csv" }
 [protocol]
 validation = 1
 """
@@ -110,6 +110,13 @@ def recordings(folder: Path, speakers: int = 4) -> Path:
     return path
 
 
+def study_of(folder: Path) -> list[str]:
+    """The words that run a study on the recordings in a folder."""
+    study = folder / "mine.toml"
+    study.write_text(STUDY)
+    return ["run", str(study), "--out", str(folder / "run"), "--root", f"manifest={folder}"]
+
+
 def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that a mistake is answered with."""
     assert main(words) == 2
@@ -147,19 +154,16 @@ def test_empty_corpus(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
 
 def test_text_file_named_wav(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """5. The file is named before anything is trained."""
-    manifest = recordings(tmp_path)
+    recordings(tmp_path)
     (tmp_path / "s1-anger.wav").write_text("this is no audio")
-    study = tmp_path / "mine.toml"
-    study.write_text(STUDY % manifest)
-    error = refused(["run", str(study), "--out", str(tmp_path / "run")], capsys)
+    error = refused(study_of(tmp_path), capsys)
     assert "s1-anger.wav" in error
 
 
 def test_one_speaker_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """6. How many speakers the split needs, and how many there are."""
-    study = tmp_path / "mine.toml"
-    study.write_text(STUDY % recordings(tmp_path, speakers=1))
-    error = refused(["run", str(study), "--out", str(tmp_path / "run")], capsys)
+    recordings(tmp_path, speakers=1)
+    error = refused(study_of(tmp_path), capsys)
     assert "needs at least 3 speakers" in error
 
 
@@ -168,9 +172,7 @@ def test_class_missing_from_training(capsys: pytest.CaptureFixture[str], tmp_pat
     manifest = recordings(tmp_path)
     lines = [x for x in manifest.read_text().splitlines() if "s0" in x or "sadness" not in x]
     manifest.write_text("\n".join(lines) + "\n")
-    study = tmp_path / "mine.toml"
-    study.write_text(STUDY % manifest)
-    error = refused(["run", str(study), "--out", str(tmp_path / "run")], capsys)
+    error = refused(study_of(tmp_path), capsys)
     assert "training part has no utterance of sadness" in error
 
 
@@ -188,13 +190,11 @@ def test_unknown_metric(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_nan_in_audio(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """10. The file that holds it."""
-    manifest = recordings(tmp_path)
+    recordings(tmp_path)
     noise = np.random.default_rng(0).normal(0, 0.1, 16_000)
     noise[100] = np.nan
     soundfile.write(tmp_path / "s2-anger.wav", noise, 16_000, subtype="FLOAT")
-    study = tmp_path / "mine.toml"
-    study.write_text(STUDY % manifest)
-    error = refused(["run", str(study), "--out", str(tmp_path / "run")], capsys)
+    error = refused(study_of(tmp_path), capsys)
     assert "s2-anger.wav" in error
     assert "NaN" in error
 
