@@ -101,6 +101,13 @@ def test_style_is_gone_afterwards() -> None:
 # --- numbers -------------------------------------------------------------------------------
 
 
+def test_transductive_results_are_marked_as_such(fake: ModuleType, tmp_path: Path) -> None:
+    """The mark names the fault, in pictures by its first word."""
+    study = fake.FakeStudy(leaks=("transductive: normalised per speaker",), seeds=(0,))
+    block = load_frame(fake.write_fake_run(tmp_path, study)).blocks[0]
+    assert block.corpus.marks == ("SYNTHETIC SPEECH", "TRANSDUCTIVE: normalised per speaker")
+
+
 def test_forest_holds_the_effects(block: Block) -> None:
     """Rows are the effects, best first, other systems last."""
     held = numbers("forest", block)
