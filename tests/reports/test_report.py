@@ -301,8 +301,8 @@ def test_an_unwritable_folder_is_named(run: Path, tmp_path: Path) -> None:
         write_report(run, tmp_path / "file")
 
 
-def test_reports_load_neither_torch_nor_ray(run: Path, tmp_path: Path) -> None:
-    """A report is written in a process that has neither."""
+def test_reports_load_neither_torch_nor_ray(run: Path) -> None:
+    """Neither importing the reports nor reading a run loads them, or pyplot's global state."""
     code = (
         "import sys; from pathlib import Path; from serlab.reports.report import write_report; "
         "from serlab.reports.frame import load_frame; load_frame(Path(sys.argv[1])); "
