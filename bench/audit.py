@@ -9,6 +9,7 @@ from typing import Literal
 
 from serlab.bench.cache import Cache, samples_hash
 from serlab.bench.contracts import Corpus, Fold, Part, Split, Utterance
+from serlab.bench.errors import BadValue
 
 Severity = Literal["leak", "warning", "note"]
 
@@ -33,6 +34,8 @@ class _Check:
     what: str
     of: Callable[[Utterance], str | None]
     meaning: str = ""
+    shows_ids: bool = False
+    """Whether a message names the utterances, where the value itself tells people nothing."""
 
 
 def audio_hashes(utterances: Iterable[Utterance], cache: Cache) -> dict[str, str]:
@@ -64,25 +67,40 @@ def audit_split(
 
     A shared speaker, utterance, recording or audio is a leak; a shared sentence is a note,
     since read-sentence corpora cannot avoid it without losing most of their data.
+
+    Raises:
+        BadValue: a fold names an utterance that the corpus lacks.
     """
     known = corpus.by_id()
+    strangers = {i for fold in split.folds for p in Part for i in fold.part(p)} - set(known)
+    if strangers:
+        expected = f"an utterance of the corpus {corpus.name}"
+        raise BadValue("split", sorted(strangers)[0], expected)
     checks = [
         _Check(kind="utterance", severity="leak", what="utterances", of=lambda u: u.id),
         _Check(kind="speaker", severity="leak", what="speakers", of=lambda u: u.speaker),
         _Check(kind="recording", severity="leak", what="recordings",
                of=lambda u: u.source, meaning=" (segments of one recording)"),
-        _Check(kind="sentence", severity="note", what="sentences", of=lambda u: u.sentence,
+        _Check(kind="sentence", severity="note", what="sentences", of=_sentence,
                meaning=": the text is no clue where every emotion says it"),
     ]  # fmt: skip
     if hashes is not None:
         checks.append(_Check(kind="audio", severity="leak", what="recordings under several names",
-                             of=lambda u: hashes.get(u.id)))  # fmt: skip
+                             of=lambda u: hashes.get(u.id), shows_ids=True))  # fmt: skip
     shared = (_shared(check, split.folds, known) for check in checks)
     found = [finding for finding in shared if finding is not None]
     found += _one_class_speakers(split, known)
     found += _absent_classes(split, known)
     order = ("leak", "warning", "note")
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
+
+
+def _sentence(utterance: Utterance) -> str | None:
+    """The prompt that is read, else the text as it sounds: without case and punctuation."""
+    if utterance.sentence is not None or utterance.text is None:
+        return utterance.sentence
+    letters = "".join(c if c.isalnum() else " " for c in utterance.text.casefold())
+    return " ".join(letters.split()) or None
 
 
 def _shared(check: _Check, folds: Sequence[Fold], known: Mapping[str, Utterance]) -> Finding | None:
@@ -97,7 +115,8 @@ def _shared(check: _Check, folds: Sequence[Fold], known: Mapping[str, Utterance]
             touched.append(fold.name)
     if not values:
         return None
-    shown = ", ".join(sorted(values)[:3]) + (", ..." if len(values) > 3 else "")
+    names = _names(check, values, known) if check.shows_ids else sorted(values)
+    shown = ", ".join(names[:3]) + (", ..." if len(values) > 3 else "")
     text = (
         f"{len(values)} {check.what} stand in more than one part of {len(touched)} of "
         f"{len(folds)} folds ({shown}){check.meaning}"
@@ -105,6 +124,16 @@ def _shared(check: _Check, folds: Sequence[Fold], known: Mapping[str, Utterance]
     return Finding(
         severity=check.severity, kind=check.kind, count=len(values), folds=tuple(touched), text=text
     )
+
+
+def _names(check: _Check, values: set[str], known: Mapping[str, Utterance]) -> list[str]:
+    """The utterances of each value, such as "a = b"."""
+    groups: dict[str, list[str]] = {value: [] for value in values}
+    for u in known.values():
+        value = check.of(u)
+        if value in groups:
+            groups[value].append(u.id)
+    return sorted(" = ".join(ids) for ids in groups.values())
 
 
 def _values(check: _Check, ids: Iterable[str], known: Mapping[str, Utterance]) -> set[str]:
