@@ -22,9 +22,10 @@ from serlab.bench.errors import SerlabError
 from serlab.bench.features.base import extract
 from serlab.bench.seeds import seed_of
 from serlab.bench.store import Store
+from serlab.studies.memory import open_memory, queue_design, queue_search, space_of, storage_of
 from serlab.studies.plan import Job, Plan, arm_facts, make_plan, refuse_leaks, resolved, trial_facts
 from serlab.studies.progress import Progress, clock
-from serlab.studies.specification import Range, Search, Study
+from serlab.studies.specification import Study
 from serlab.studies.worker import OBJECTIVE, FoldTrainable, Order, searched
 
 if TYPE_CHECKING:
@@ -142,11 +143,11 @@ def _tune(
     _start_ray(address, workers, study)
     say(f"Ray is up after {clock(time.monotonic() - started)}; {workers} trials at a time")
     try:
-        memory = _open_optuna(plan, store)
+        memory = open_memory(plan, store)
         if study.search:
-            n_samples = _queue_search(memory, study.search, plan)
+            n_samples = queue_search(memory, study.search, plan)
         else:
-            n_samples = _queue_design(memory, pending)
+            n_samples = queue_design(memory, pending)
         if n_samples:
             progress = _progress(plan, n_samples, store)
             _fit(plan, store, memory, n_samples, workers, order, progress)
@@ -195,101 +196,6 @@ def _start_ray(address: str, workers: int, study: Study) -> None:
     )
 
 
-def _open_optuna(plan: Plan, store: Store) -> optuna.Study:
-    """The study in Optuna's storage, with what a killed run left open marked as such."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    memory = optuna.create_study(
-        storage=_storage(plan, store),
-        study_name=plan.name,
-        direction="maximize",
-        load_if_exists=True,
-    )
-    for trial in memory.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-        handle = optuna.trial.Trial(memory, trial._trial_id)
-        handle.set_user_attr("interrupted", True)
-        memory.tell(handle, state=optuna.trial.TrialState.FAIL)
-        if plan.study.search:
-            memory.enqueue_trial(trial.params)
-    return memory
-
-
-def _storage(plan: Plan, store: Store) -> optuna.storages.RDBStorage:
-    import optuna
-
-    search = plan.study.search
-    url = search.storage if search else ""
-    path = (store.path / "optuna.db").resolve()
-    return optuna.storages.RDBStorage(url or f"sqlite:///{path}")
-
-
-def _queue_design(memory: optuna.Study, pending: list[Job]) -> int:
-    """Queues the jobs that are neither finished nor queued by an earlier run."""
-    import optuna
-
-    waiting = [
-        trial.system_attrs["fixed_params"]
-        for trial in memory.get_trials(states=(optuna.trial.TrialState.WAITING,))
-    ]
-    for job in pending:
-        if point(job) not in waiting:
-            waiting.append(point(job))
-            memory.enqueue_trial(point(job))
-    return len(waiting)
-
-
-def point(job: Job) -> dict[str, Any]:  # Optuna's parameters are of any scalar type
-    """A design's job as Optuna knows it."""
-    return {"arm": job.arm, "corpus": job.ground.corpus.name, "seed": job.trial.seed}
-
-
-def _queue_search(memory: optuna.Study, search: Search, plan: Plan) -> int:
-    """Queues the base first, and says how many trials are left to run."""
-    counted = [t for t in memory.get_trials() if not t.user_attrs.get("interrupted")]
-    if not counted:
-        base = {**plan.study.base.settings, **plan.study.base.options}
-        memory.enqueue_trial({name: base[name] for name in search.space if _inside(base[name],
-                              search.space[name])})  # fmt: skip
-    ended = sum(trial.state.is_finished() for trial in counted)
-    return max(0, search.trials - ended)
-
-
-def _inside(value: Any, choices: Range | tuple[Any, ...]) -> bool:  # a scalar of any type
-    if isinstance(choices, Range):
-        return bool(choices.low <= value <= choices.high)
-    return value in choices
-
-
-def space_of(plan: Plan) -> dict[str, optuna.distributions.BaseDistribution]:
-    """Optuna's distributions: of the jobs of a design, or of the search's own space."""
-    from optuna.distributions import (
-        BaseDistribution,
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
-
-    search, base = plan.study.search, plan.study.base
-    if search is None:
-        columns: dict[str, list[Any]] = {}
-        for job in plan.jobs():
-            for name, value in point(job).items():
-                columns.setdefault(name, []).append(value)
-        return {n: CategoricalDistribution(list(dict.fromkeys(v))) for n, v in columns.items()}
-    found: dict[str, BaseDistribution] = {}
-    for name, values in search.space.items():
-        if not isinstance(values, Range):
-            found[name] = CategoricalDistribution(values)
-        elif isinstance(base.settings[name], int):
-            step = int(values.step) or 1
-            found[name] = IntDistribution(int(values.low), int(values.high), values.log, step)
-        else:
-            grid = values.step or None
-            found[name] = FloatDistribution(values.low, values.high, values.log, grid)
-    return found
-
-
 def _progress(plan: Plan, n_samples: int, store: Store) -> Progress:
     """Counts the folds of the plan, those that an earlier run has finished among them."""
     done = store.done()
@@ -322,7 +228,7 @@ def _fit(
         mode="max",
         sampler=optuna.samplers.TPESampler(seed=seed % 2**31),
         study_name=plan.name,
-        storage=_storage(plan, store),
+        storage=storage_of(plan, store),
     )
     resources = {"cpu": study.resources.threads, "gpu": study.resources.gpus}
     trainable = tune.with_parameters(FoldTrainable, order=order)
@@ -384,7 +290,7 @@ def _add_searched(plan: Plan, store: Store, command: str, created: str) -> None:
     """Adds the searched variants, best validation score first, to what the report reads."""
     import optuna
 
-    memory = optuna.load_study(study_name=plan.name, storage=_storage(plan, store))
+    memory = optuna.load_study(study_name=plan.name, storage=storage_of(plan, store))
     ended = memory.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     best: dict[str, optuna.trial.FrozenTrial] = {}
     for trial in sorted(ended, key=lambda t: -(t.value or 0.0)):
