@@ -258,7 +258,8 @@ def protocol_words(corpus: CorpusFacts) -> str:
     if held.get("max_folds"):
         parts[0] += f" (only the first {held['max_folds']} are run)"
     if held.get("validation"):
-        parts.append(f"{held['validation']} held-out group(s) of the training side for validation")
+        unit = "session" if held.get("split") == "leave-one-session-out" else "speaker"
+        parts.append(f"{plural(held['validation'], unit)} of the training side held out to select")
     parts.append(NORMALISATIONS.get(str(held.get("normalisation")), "normalisation not recorded"))
     parts.append(SELECTIONS.get(str(held.get("selection")), "selection not recorded"))
     if not corpus.leaks:
