@@ -93,8 +93,8 @@ def _open(path: Path) -> Any:  # soundfile is untyped
         raise BadFile(path, "is a folder" if path.is_dir() else "there is no such file")
     if path.stat().st_size == 0:
         raise BadFile(path, "is empty (0 bytes)")
-    _refuse_truncated_wav(path)
     try:
+        _refuse_truncated_wav(path)
         return soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
         raise BadFile(path, f"is no audio that can be read: {error.error_string}") from None

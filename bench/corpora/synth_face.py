@@ -50,7 +50,7 @@ class SynthFace:
         """The frames, at least one."""
         score, style, take = score_of(self.take), style_of(self.take), self.take
         draw = generator(take.seed, take.id, "face")
-        times = np.arange(max(1, math.ceil(score.duration_s * self.rate_hz))) / self.rate_hz
+        times = np.arange(_n_frames(score.duration_s * self.rate_hz)) / self.rate_hz
         voice = np.array([p.voice for p in score.phones])[score.at(times)]
         louder = 10 ** (float(np.clip(style.level_db, -10, 10)) / 40)
         openness = np.clip(voice * louder + draw.normal(0, 0.05, len(times)), 0.05, 2.0)
@@ -58,6 +58,11 @@ class SynthFace:
         moods = targets + draw.normal(0, 0.45, 3) + draw.normal(0, 0.15, (len(times), 3))
         frames = _draw(_head(take), moods, openness, draw)
         return np.clip(np.rint(frames), 0, 255).astype(np.uint8)
+
+
+def _n_frames(exact: float) -> int:
+    """Frames that cover so many; at least one, and none for a rounding error."""
+    return max(1, math.ceil(round(exact, 6)))
 
 
 def _head(take: Take) -> npt.NDArray[np.float64]:
@@ -119,7 +124,7 @@ class SynthRating:
         """The traces, at least one frame."""
         take, style = self.take, style_of(self.take)
         draw = generator(take.seed, take.id, "rating")
-        n = max(1, math.ceil(score_of(take).duration_s * self.rate_hz))
+        n = _n_frames(score_of(take).duration_s * self.rate_hz)
         mood = np.array(_MOODS[take.emotion]) * style.intensity
         past = np.array(_MOODS[self.before]) if self.before else np.zeros(3)
         late = (np.arange(n) / self.rate_hz >= self.delay_s)[:, None]

@@ -90,6 +90,7 @@ COMMON = {
     "window": "w ih n = d ao",
     "again": "ah = g eh n",
     "other": "ah v er",
+    "back": "= b ae _ k",
 }
 LEANING = {
     "anger": {
