@@ -161,8 +161,11 @@ def _moments(held: Matrix) -> tuple[Matrix, Matrix, Matrix, Matrix]:
 def _slope(held: Matrix, times_s: Matrix) -> Matrix:
     """Of the least-squares line over time; 0 for a single frame."""
     centred = times_s - times_s.mean()
-    spread = float(centred @ centred)
-    slope: Matrix = centred @ held / spread if spread else np.zeros(held.shape[1])
+    spread = float((centred**2).sum())
+    if not spread:
+        return np.zeros(held.shape[1])
+    # No matrix product: BLAS would start threads, in every process, for so little.
+    slope: Matrix = (centred[:, None] * held).sum(axis=0) / spread
     return slope
 
 

@@ -130,9 +130,16 @@ def delta(contours: Tensor, order: int, *, width: int = 9) -> Tensor:
     repeated; equal to ``librosa.feature.delta(..., mode="nearest")``.
     """
     half = width // 2
-    powers = np.arange(-half, half + 1)[:, None] ** np.arange(order + 1)[None, :]
-    weights = np.linalg.pinv(powers.astype(np.float64))[order] * math.factorial(order)
-    kernel = torch.from_numpy(weights).to(contours.dtype).view(1, 1, -1)
+    kernel = _derivative(order, width).to(contours.dtype).view(1, 1, -1)
     signal = contours.T.unsqueeze(1)
     padded = torch.nn.functional.pad(signal, (half, half), mode="replicate")
     return torch.nn.functional.conv1d(padded, kernel).squeeze(1).T
+
+
+@lru_cache(maxsize=16)
+def _derivative(order: int, width: int) -> Tensor:
+    """Weights of the frames, float64, that give a derivative at the middle one."""
+    half = width // 2
+    powers = np.arange(-half, half + 1)[:, None] ** np.arange(order + 1)[None, :]
+    weights = np.linalg.pinv(powers.astype(np.float64))[order] * math.factorial(order)
+    return torch.from_numpy(weights)
