@@ -164,14 +164,15 @@ def named_files(root: Path, scheme: Scheme, *, unknown: str) -> list[tuple[Path,
         raise BadFile(
             root,
             f"holds no file of the corpus {scheme.corpus}: expected {scheme.words}; found "
-            f"{len(paths)} audio files of other names and {n_others} files of other kinds",
+            f"audio files of other names: {len(paths)}, files of other kinds: {n_others}",
         )
     strange = [path for path, match in named if not match]
     if strange and unknown == "error":
         raise BadFile(
             strange[0],
             f"is not named as {scheme.corpus} names its files: expected {scheme.words} "
-            f'({len(strange)} such files; the option unknown="skip" leaves them out)',
+            f"({len(strange)} of {len(paths)} audio files; "
+            'the option unknown="skip" leaves them out)',
         )
     _refuse_twins([path for path, _ in found])
     return found
