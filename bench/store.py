@@ -23,6 +23,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from serlab.bench.contracts import (
@@ -108,10 +109,14 @@ class Store:
         }
         for index in range(held.scores.shape[1]):
             columns[f"score_{index}"] = held.scores[:, index].astype(np.float32)
-        path = self.path / "predictions" / f"{result.cell}.parquet"
+        path = self._predictions_path(result.cell)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         pq.write_table(pa.table(columns), temporary, compression="zstd")
         temporary.replace(path)
+
+    def _predictions_path(self, cell: str) -> Path:
+        """A fold may be named after a speaker, and a speaker may be called anything."""
+        return self.path / "predictions" / f"{quote(cell, safe='')}.parquet"
 
     def write_json(self, name: str, value: object) -> Path:
         """Writes a file of the run in one step; ``name`` is relative to the folder."""
@@ -177,7 +182,7 @@ class Store:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = self.path / "predictions" / f"{cell}.parquet"
+        path = self._predictions_path(cell)
         try:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:

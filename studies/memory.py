@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from serlab.bench.store import Store
@@ -12,49 +14,84 @@ if TYPE_CHECKING:
     import optuna
 
 
-def open_memory(plan: Plan, store: Store) -> optuna.Study:
-    """The study in Optuna's storage, with what a killed run left open marked as such."""
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """What Tune is to run next: so many points of an Optuna study."""
+
+    study: optuna.Study
+    storage: optuna.storages.RDBStorage
+    space: Mapping[str, optuna.distributions.BaseDistribution]
+    n_points: int
+    n_folds: int
+    """Folds of all points together."""
+    n_done: int
+    """Folds of these that an earlier run has finished."""
+
+
+def design_queue(plan: Plan, store: Store) -> Queue:
+    """The jobs of the arms that are not finished, each a point that Optuna is told to evaluate."""
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    memory = optuna.create_study(
-        storage=storage_of(plan, store),
-        study_name=plan.name,
-        direction="maximize",
-        load_if_exists=True,
-    )
-    for trial in memory.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-        handle = optuna.trial.Trial(memory, trial._trial_id)
-        handle.set_user_attr("interrupted", True)
-        memory.tell(handle, state=optuna.trial.TrialState.FAIL)
-        if plan.study.search:
-            memory.enqueue_trial(trial.params)
-    return memory
-
-
-def storage_of(plan: Plan, store: Store) -> optuna.storages.RDBStorage:
-    """The database that the study names, or an SQLite file in the run's folder."""
-    import optuna
-
-    search = plan.study.search
-    url = search.storage if search else ""
-    path = (store.path / "optuna.db").resolve()
-    return optuna.storages.RDBStorage(url or f"sqlite:///{path}")
-
-
-def queue_design(memory: optuna.Study, pending: list[Job]) -> int:
-    """Queues the jobs that are neither finished nor queued by an earlier run."""
-    import optuna
-
+    done = store.done()
+    jobs = plan.jobs()
+    pending = [job for job in jobs if not done.issuperset(job.cells())]
+    study, storage = _open(plan, store, plan.name)
     waiting = [
         trial.system_attrs["fixed_params"]
-        for trial in memory.get_trials(states=(optuna.trial.TrialState.WAITING,))
+        for trial in study.get_trials(states=(optuna.trial.TrialState.WAITING,))
     ]
     for job in pending:
         if point(job) not in waiting:
             waiting.append(point(job))
-            memory.enqueue_trial(point(job))
-    return len(waiting)
+            study.enqueue_trial(point(job))
+    columns: dict[str, dict[Any, None]] = {}  # of any scalar type, in order
+    for job in jobs:
+        for name, value in point(job).items():
+            columns.setdefault(name, {})[value] = None
+    cells = {cell for job in jobs for cell in job.cells()}
+    return Queue(
+        study=study,
+        storage=storage,
+        space={
+            name: optuna.distributions.CategoricalDistribution(list(values))
+            for name, values in columns.items()
+        },
+        n_points=len(waiting),
+        n_folds=len(cells),
+        n_done=len(cells & done),
+    )
+
+
+def search_queue(plan: Plan, search: Search, store: Store) -> Queue:
+    """What is left of a search; its first point is the base, as far as the space holds it."""
+    study, storage = _open(plan, store, search_name(plan))
+    counted = [t for t in study.get_trials() if not t.user_attrs.get("interrupted")]
+    if not counted:
+        base = {**plan.study.base.settings, **plan.study.base.options}
+        inside = {n: base[n] for n in search.space if _inside(base[n], search.space[n])}
+        study.enqueue_trial(inside)
+    left = max(0, search.trials - sum(trial.state.is_finished() for trial in counted))
+    folds = sum(len(ground.split.folds) for ground in plan.grounds) * len(plan.study.seeds)
+    return Queue(
+        study=study,
+        storage=storage,
+        space={name: _distribution(plan, name, search.space[name]) for name in search.space},
+        n_points=left,
+        n_folds=left * folds,
+        n_done=0,
+    )
+
+
+def search_name(plan: Plan) -> str:
+    """The search's name in the storage; its base and baselines have the plan's own."""
+    return f"{plan.name}-search"
+
+
+def search_trials(plan: Plan, store: Store) -> list[optuna.trial.FrozenTrial]:
+    """The finished trials of a search, those apart that a kill interrupted."""
+    study, _ = _open(plan, store, search_name(plan))
+    ended = [trial for trial in study.get_trials() if trial.state.is_finished()]
+    return [trial for trial in ended if not trial.user_attrs.get("interrupted")]
 
 
 def point(job: Job) -> dict[str, Any]:  # Optuna's parameters are of any scalar type
@@ -62,15 +99,27 @@ def point(job: Job) -> dict[str, Any]:  # Optuna's parameters are of any scalar 
     return {"arm": job.arm, "corpus": job.ground.corpus.name, "seed": job.trial.seed}
 
 
-def queue_search(memory: optuna.Study, search: Search, plan: Plan) -> int:
-    """Queues the base first, and says how many trials are left to run."""
-    counted = [t for t in memory.get_trials() if not t.user_attrs.get("interrupted")]
-    if not counted:
-        base = {**plan.study.base.settings, **plan.study.base.options}
-        memory.enqueue_trial({name: base[name] for name in search.space if _inside(base[name],
-                              search.space[name])})  # fmt: skip
-    ended = sum(trial.state.is_finished() for trial in counted)
-    return max(0, search.trials - ended)
+def _open(plan: Plan, store: Store, name: str) -> tuple[optuna.Study, optuna.storages.RDBStorage]:
+    """The study in Optuna's storage, with what a killed run left open marked as such.
+
+    What was interrupted in a search is queued again: its finished folds are in the store.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    url = plan.study.search.storage if plan.study.search else ""
+    path = (store.path / "optuna.db").resolve()
+    storage = optuna.storages.RDBStorage(url or f"sqlite:///{path}")
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", load_if_exists=True
+    )
+    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+        handle = optuna.trial.Trial(study, trial._trial_id)
+        handle.set_user_attr("interrupted", True)
+        study.tell(handle, state=optuna.trial.TrialState.FAIL)
+        if name != plan.name:
+            study.enqueue_trial(trial.params)
+    return study, storage
 
 
 def _inside(value: Any, choices: Range | tuple[Any, ...]) -> bool:  # a scalar of any type
@@ -79,30 +128,17 @@ def _inside(value: Any, choices: Range | tuple[Any, ...]) -> bool:  # a scalar o
     return value in choices
 
 
-def space_of(plan: Plan) -> dict[str, optuna.distributions.BaseDistribution]:
-    """Optuna's distributions: of the jobs of a design, or of the search's own space."""
-    from optuna.distributions import (
-        BaseDistribution,
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
+def _distribution(
+    plan: Plan,
+    name: str,
+    values: Range | tuple[Any, ...],  # scalars of any type
+) -> optuna.distributions.BaseDistribution:
+    """Optuna's form of one axis of a search space."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    search, base = plan.study.search, plan.study.base
-    if search is None:
-        columns: dict[str, list[Any]] = {}
-        for job in plan.jobs():
-            for name, value in point(job).items():
-                columns.setdefault(name, []).append(value)
-        return {n: CategoricalDistribution(list(dict.fromkeys(v))) for n, v in columns.items()}
-    found: dict[str, BaseDistribution] = {}
-    for name, values in search.space.items():
-        if not isinstance(values, Range):
-            found[name] = CategoricalDistribution(values)
-        elif isinstance(base.settings[name], int):
-            step = int(values.step) or 1
-            found[name] = IntDistribution(int(values.low), int(values.high), values.log, step)
-        else:
-            grid = values.step or None
-            found[name] = FloatDistribution(values.low, values.high, values.log, grid)
-    return found
+    if not isinstance(values, Range):
+        return CategoricalDistribution(values)
+    if isinstance(plan.study.base.settings[name], int):
+        low, high, step = int(values.low), int(values.high), int(values.step) or 1
+        return IntDistribution(low, high, values.log, step)
+    return FloatDistribution(values.low, values.high, values.log, values.step or None)

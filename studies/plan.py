@@ -91,9 +91,13 @@ class Plan:
     @property
     def name(self) -> str:
         """Names the study in the Optuna storage; another space or design is another study."""
-        asked = {"arms": self.study.arms, "search": self.study.search, "seeds": self.study.seeds}
-        splits = [ground.split.hash for ground in self.grounds]
-        return f"{self.study.name}-{digest({**asked, 'splits': splits})[:8]}"
+        asked = {
+            "arms": self.study.arms,
+            "space": self.study.search.space if self.study.search else None,
+            "seeds": self.study.seeds,
+            "splits": [ground.split.hash for ground in self.grounds],
+        }
+        return f"{self.study.name}-{digest(asked)[:8]}"
 
     def features(self, ground: Ground) -> list[FeatureSpec]:
         """Every feature that some arm wants, spelled out, each once."""

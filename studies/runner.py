@@ -22,14 +22,13 @@ from serlab.bench.errors import SerlabError
 from serlab.bench.features.base import extract
 from serlab.bench.seeds import seed_of
 from serlab.bench.store import Store
-from serlab.studies.memory import open_memory, queue_design, queue_search, space_of, storage_of
-from serlab.studies.plan import Job, Plan, arm_facts, make_plan, refuse_leaks, resolved, trial_facts
+from serlab.studies.memory import Queue, design_queue, search_queue, search_trials
+from serlab.studies.plan import Plan, arm_facts, make_plan, refuse_leaks, resolved, trial_facts
 from serlab.studies.progress import Progress, clock
 from serlab.studies.specification import Study
 from serlab.studies.worker import OBJECTIVE, FoldTrainable, Order, searched
 
 if TYPE_CHECKING:
-    import optuna
     from ray.tune import Callback
 
 
@@ -89,20 +88,19 @@ def run_study(
     created = datetime.now(UTC).isoformat(timespec="seconds")
     store.write_json("resolved.json", resolved(plan, command=command, created=created))
     _extract(plan, say)
-    pending = _pending(plan, store)
-    if pending or study.search:
-        order = Order(
-            run=store.path.resolve(),
-            study=study,
-            roots={name: path.resolve() for name, path in roots.items()},
-            device=device,
-            cache=Cache().root,
-            plugins=plugins,
-        )
-        _tune(plan, store, pending, order, address, say)
+    order = Order(
+        run=store.path.resolve(),
+        study=study,
+        roots={name: path.resolve() for name, path in roots.items()},
+        device=device,
+        cache=Cache().root,
+        plugins=plugins,
+    )
+    _tune(plan, store, order, address, say)
     if study.search:
         _add_searched(plan, store, command, created)
-    return outcome(plan, store)
+    _write_down_lost(store)
+    return outcome(store)
 
 
 def _extract(plan: Plan, say: Callable[[str], None]) -> None:
@@ -121,40 +119,25 @@ def _extract(plan: Plan, say: Callable[[str], None]) -> None:
                     f"{clock(spent)}")  # fmt: skip
 
 
-def _pending(plan: Plan, store: Store) -> list[Job]:
-    done = store.done()
-    return [job for job in plan.jobs() if not done.issuperset(job.cells())]
-
-
-def _tune(
-    plan: Plan,
-    store: Store,
-    pending: list[Job],
-    order: Order,
-    address: str,
-    say: Callable[[str], None],
-) -> None:
-    """Starts Ray, gives Tune its searcher, and writes down what workers could not."""
+def _tune(plan: Plan, store: Store, order: Order, address: str, say: Callable[[str], None]) -> None:
+    """Starts Ray where something is left to run, and gives Tune the arms, then the search."""
     import ray
 
-    study = plan.study
-    workers = _workers(study)
+    queues = [design_queue(plan, store)]
+    if plan.study.search:
+        queues.append(search_queue(plan, plan.study.search, store))
+    if not any(queue.n_points for queue in queues):
+        return
+    workers = _workers(plan.study)
     started = time.monotonic()
-    _start_ray(address, workers, study)
+    _start_ray(address, workers, plan.study)
     say(f"Ray is up after {clock(time.monotonic() - started)}; {workers} trials at a time")
     try:
-        memory = open_memory(plan, store)
-        if study.search:
-            n_samples = queue_search(memory, study.search, plan)
-        else:
-            n_samples = queue_design(memory, pending)
-        if n_samples:
-            progress = _progress(plan, n_samples, store)
-            _fit(plan, store, memory, n_samples, workers, order, progress)
+        for queue in queues:
+            if queue.n_points:
+                _fit(plan, queue, workers, order)
     finally:
         ray.shutdown()
-    if not study.search:
-        _write_down_lost(plan, store)
 
 
 def cores() -> int:
@@ -196,39 +179,23 @@ def _start_ray(address: str, workers: int, study: Study) -> None:
     )
 
 
-def _progress(plan: Plan, n_samples: int, store: Store) -> Progress:
-    """Counts the folds of the plan, those that an earlier run has finished among them."""
-    done = store.done()
-    if plan.study.search is None:
-        planned = {cell for job in plan.jobs() for cell in job.cells()}
-        return Progress(len(planned), len(planned & done))
-    per_point = sum(len(g.split.folds) for g in plan.grounds) * len(plan.study.seeds)
-    return Progress(n_samples * per_point, 0)
-
-
-def _fit(
-    plan: Plan,
-    store: Store,
-    memory: optuna.Study,
-    n_samples: int,
-    workers: int,
-    order: Order,
-    progress: Progress,
-) -> None:
+def _fit(plan: Plan, queue: Queue, workers: int, order: Order) -> None:
+    """Runs a queue to its end."""
     import optuna
     from ray import tune
     from ray.tune.search import ConcurrencyLimiter
     from ray.tune.search.optuna import OptunaSearch
 
     study = plan.study
-    seed = seed_of(study.search.seed if study.search else 0, "search", str(len(memory.trials)))
+    n_known = str(len(queue.study.trials))  # a search that goes on draws other numbers
+    seed = seed_of(study.search.seed if study.search else 0, "search", n_known)
     searcher = OptunaSearch(
-        space_of(plan),
+        dict(queue.space),
         metric=OBJECTIVE,
         mode="max",
         sampler=optuna.samplers.TPESampler(seed=seed % 2**31),
-        study_name=plan.name,
-        storage=storage_of(plan, store),
+        study_name=queue.study.study_name,
+        storage=queue.storage,
     )
     resources = {"cpu": study.resources.threads, "gpu": study.resources.gpus}
     trainable = tune.with_parameters(FoldTrainable, order=order)
@@ -236,15 +203,15 @@ def _fit(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
             search_alg=ConcurrencyLimiter(searcher, workers),
-            num_samples=n_samples,
+            num_samples=queue.n_points,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name=f"{datetime.now(UTC):%Y%m%dT%H%M%S}",
-            storage_path=str((store.path / "tune").resolve()),
+            name=f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}",
+            storage_path=str((order.run / "tune").resolve()),
             failure_config=tune.FailureConfig(max_failures=1),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=[_reporter(progress)],
+            callbacks=[_reporter(Progress(queue.n_folds, queue.n_done))],
             verbose=0,
             log_to_file=False,
         ),
@@ -266,55 +233,65 @@ def _reporter(progress: Progress) -> Callback:
     return Reporter()
 
 
-def _write_down_lost(plan: Plan, store: Store) -> None:
-    """Records as failed the folds whose worker died twice: a reason for every planned fold."""
-    known = {r.cell for r in store.records()}
-    for job in plan.jobs():
-        for cell, fold in job.cells().items():
-            if cell not in known:
-                store.append(
-                    FoldResult(
-                        trial=job.trial.key,
-                        arm=job.arm,
-                        corpus=job.ground.corpus.name,
-                        split=job.ground.split.hash,
-                        fold=fold.name,
-                        seed=job.trial.seed,
-                        status=Status.FAILED,
-                        reason="its worker process died twice (out of memory, or killed)",
-                    )
-                )
-
-
 def _add_searched(plan: Plan, store: Store, command: str, created: str) -> None:
     """Adds the searched variants, best validation score first, to what the report reads."""
-    import optuna
-
-    memory = optuna.load_study(study_name=plan.name, storage=storage_of(plan, store))
-    ended = memory.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
-    best: dict[str, optuna.trial.FrozenTrial] = {}
-    for trial in sorted(ended, key=lambda t: -(t.value or 0.0)):
-        best.setdefault(searched(plan.study, trial.params).name, trial)
-    arms = [searched(plan.study, trial.params) for trial in best.values()]
+    trials = search_trials(plan, store)
+    ranked = sorted(trials, key=lambda trial: trial.value or 0.0, reverse=True)
+    arms = {trial.number: searched(plan.study, trial.params) for trial in trials}
+    first = {arms[trial.number].name: trial for trial in reversed(ranked)}
     facts = resolved(plan, command=command, created=created)
-    for arm, trial in zip(arms, best.values(), strict=True):
-        if arm.name != "base":
+    for name, trial in reversed(first.items()):
+        arm = arms[trial.number]
+        if name != "base":
             facts["arms"].append({**arm_facts(arm), "validation": trial.value})
             facts["trials"] += [trial_facts(job) for job in plan.jobs((arm,))]
-    facts["best"] = arms[0].name if arms else None
+    facts["best"] = arms[ranked[0].number].name if ranked else None
     facts["history"] = [
-        {"number": t.number, "arm": searched(plan.study, t.params).name, "validation": t.value,
-         "state": t.state.name.lower()}
-        for t in memory.get_trials() if t.params
-    ]  # fmt: skip
+        {
+            "number": trial.number,
+            "arm": arms[trial.number].name,
+            "validation": trial.value,
+            "state": trial.state.name.lower(),
+        }
+        for trial in trials
+    ]
     store.write_json("resolved.json", facts)
 
 
-def outcome(plan: Plan, store: Store) -> Outcome:
-    """Counts what the run folder holds of the plan."""
-    latest = {r.cell: r.status for r in store.records()}
-    planned = [cell for job in plan.jobs() for cell in job.cells()]
+def _planned(store: Store) -> dict[str, FoldResult]:
+    """Every fold that the run is to have, as a failure that has not happened yet."""
+    facts = store.resolved()
+    corpora = {corpus["name"]: corpus for corpus in facts["corpora"]}
+    blanks = (
+        FoldResult(
+            trial=trial["key"],
+            arm=trial["arm"],
+            corpus=trial["corpus"],
+            split=corpora[trial["corpus"]]["split"],
+            fold=fold,
+            seed=trial["seed"],
+            status=Status.FAILED,
+            reason="its worker process died twice (out of memory, or killed)",
+        )
+        for trial in facts["trials"]
+        for fold in corpora[trial["corpus"]]["folds"]
+    )
+    return {blank.cell: blank for blank in blanks}
+
+
+def _write_down_lost(store: Store) -> None:
+    """Records as failed the folds whose worker died twice: a reason for every planned fold."""
+    known = {record.cell for record in store.records()}
+    for cell, blank in _planned(store).items():
+        if cell not in known:
+            store.append(blank)
+
+
+def outcome(store: Store) -> Outcome:
+    """Counts what the run folder holds of what it is to hold."""
+    latest = {record.cell: record.status for record in store.records()}
     problems: dict[str, int] = {}
+    planned = _planned(store)
     for cell in planned:
         status = latest[cell].value if cell in latest else "missing"
         if status != Status.COMPLETED:

@@ -196,10 +196,14 @@ def test_search_finds_and_resumes(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     facts = Store(tmp_path / "run").resolved()
     assert len(facts["history"]) == 3
+    assert [a["kind"] for a in facts["arms"]].count("base") == 1
     scores = {h["arm"]: h["validation"] for h in facts["history"]}
     assert facts["best"] == max(scores, key=lambda arm: scores[arm])
     done = serlab("run", tmp_path / "small.toml", *words, "--set", "search.trials=4")
     assert done.returncode == 0, done.stderr
+    after = Store(tmp_path / "run").resolved()["history"]
+    assert after[:3] == facts["history"]
+    assert len(after) == 4
 
 
 def order(folder: Path, text: str = STUDY) -> Order:
@@ -213,7 +217,15 @@ def test_worker_trains_keeps_and_reports(tmp_path: Path) -> None:
     """In this process: each step is a fold, kept in the store before it is reported."""
     told = order(tmp_path)
     config = {"arm": "pooling=mean", "corpus": "synth", "seed": 1}
-    worker = FoldTrainable(config, order=told)
+
+    class Told(FoldTrainable):
+        """A worker that has its order, as Tune gives it."""
+
+        def setup(self, config: dict[str, Any], order: Order | None = None) -> None:
+            """With the order."""
+            super().setup(config, order=told)
+
+    worker = Told(config)
     first = worker.train()
     assert not first["done"]
     assert first["status"] == "completed"
@@ -223,8 +235,7 @@ def test_worker_trains_keeps_and_reports(tmp_path: Path) -> None:
     assert 0 <= second["validation"] <= 1
     assert worker.reset_config({**config, "arm": "functionals_svm"})
     assert worker.train()["arm"] == "functionals_svm"
-    again = FoldTrainable(config, order=told)
-    again.train()
+    Told(config).train()
     assert len(by_cell(told.run)) == 3, "a fold in the store was trained again"
 
 
@@ -298,12 +309,19 @@ def test_what_does_not_fit_is_said_before_work(
         make_plan(study(tmp_path, STUDY.replace(*change)), {})
 
 
+def planned(folder: Path) -> Store:
+    """A run folder that knows what it is to hold, and holds nothing."""
+    store = Store.create(folder / "run")
+    facts = resolved(make_plan(study(folder), {}), command="", created="")
+    store.write_json("resolved.json", facts)
+    return store
+
+
 def test_lost_folds_are_written_down(tmp_path: Path) -> None:
     """A fold whose worker died twice has a failed record with the reason."""
-    plan = make_plan(study(tmp_path), {})
-    store = Store.create(tmp_path / "run")
-    runner._write_down_lost(plan, store)
-    result = runner.outcome(plan, store)
+    store = planned(tmp_path)
+    runner._write_down_lost(store)
+    result = runner.outcome(store)
     assert result.problems == {"failed": 12}
     assert result.complete
     assert all("died" in r.reason for r in store.records())
@@ -311,8 +329,7 @@ def test_lost_folds_are_written_down(tmp_path: Path) -> None:
 
 def test_missing_folds_are_counted(tmp_path: Path) -> None:
     """An empty run is not complete."""
-    plan = make_plan(study(tmp_path), {})
-    result = runner.outcome(plan, Store.create(tmp_path / "run"))
+    result = runner.outcome(planned(tmp_path))
     assert result.problems == {"missing": 12}
     assert not result.complete
 
@@ -337,9 +354,7 @@ def test_unwritable_run_folder_is_refused(tmp_path: Path) -> None:
 
 def test_meter_refuses_an_unknown_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The meter process says which arm is missing."""
-    plan = make_plan(study(tmp_path), {})
-    store = Store.create(tmp_path / "run")
-    store.write_json("resolved.json", resolved(plan, command="", created=""))
+    store = planned(tmp_path)
     assert meter_main([str(store.path), "nothing"]) == 2
     assert 'no arm "nothing"' in capsys.readouterr().err
     assert meter_main([str(store.path), "base"]) == 0
