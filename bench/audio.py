@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+
 from serlab.bench.contracts import Audio, FloatArray
 from serlab.bench.errors import BadFile, BadValue
 

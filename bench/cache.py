@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+
 from serlab.bench.contracts import Audio, AudioSource, FloatArray, digest, plain
 from serlab.bench.errors import BadValue, SerlabError
 

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Literal, TypeVar
 
 import numpy as np
+
 from serlab.bench.audio import AudioFile, audio_facts, content_hash
 from serlab.bench.contracts import Audio, Corpus, FloatArray, Utterance
 from serlab.bench.corpora.base import CORPORA

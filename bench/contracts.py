@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
 from serlab.bench.errors import BadValue
 
 COMPARABLE = 1

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from serlab.bench.contracts import Augmentation, FloatArray, Segments, Utterance
 from serlab.bench.errors import BadValue
-from torch import Tensor
 
 Arrays = Mapping[str, Mapping[str, FloatArray]]
 """By input, by utterance id: (frame, value)."""

@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+
 from serlab.bench.contracts import (
     FoldResult,
     Measurement,

@@ -14,13 +14,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR, OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
 from serlab.bench.contracts import Augmentation, FloatArray, Selection, Stage, TrainingSettings
 from serlab.bench.data import Batch, Items, augment
 from serlab.bench.metrics.categorical import ua
 from serlab.bench.seeds import generator, torch_seeded
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR, OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 @dataclass(frozen=True, kw_only=True)

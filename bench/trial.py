@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+
 from serlab.bench.contracts import (
     Corpus,
     FloatArray,

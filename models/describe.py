@@ -73,6 +73,7 @@ def _inputs(variant: Variant) -> Facts:
 def _size(variant: Variant, n_classes: int) -> Facts:
     """Parameters, and multiply-accumulates for one segment or 3 s, by building the network."""
     import torch
+
     from serlab.bench.data import Batch
     from serlab.bench.meters.size import count_macs, count_parameters
 

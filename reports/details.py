@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
+
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.metrics.categorical import confusion
 from serlab.reports.inline import curve

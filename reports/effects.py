@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+
 from serlab.bench.metrics.base import evaluate, metric
 from serlab.bench.statistics.differences import difference, holm, level_estimate
 from serlab.bench.statistics.records import ArmPredictions, Estimate

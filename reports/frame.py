@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from serlab.bench.contracts import FoldResult, Measurement, Part, Predictions, Status
 from serlab.bench.errors import BadFile, NotComparable, SerlabError
 from serlab.bench.store import Store

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
+
 from serlab.reports.records import Arm, Block, Verdict
 from serlab.reports.scale import reach
 from serlab.reports.words import number

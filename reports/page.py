@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
+
 from serlab.bench.contracts import plain
 from serlab.reports.details import Detail, detail_of, seed_heading
 from serlab.reports.figure import Drawn

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from serlab.bench.contracts import FloatArray, Scalar
 from serlab.bench.statistics.records import Estimate
 

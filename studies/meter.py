@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from serlab.bench.contracts import (
     Audio,
     FloatArray,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import FeatureSpec, Fold, FoldResult, Part, Status, digest
 from serlab.bench.features.base import extract, feature

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from serlab.bench.contracts import Audio, Corpus, FloatArray, ProtocolSpec, Utterance
 from serlab.bench.protocols import make_split
 from serlab.bench.trial import Bench

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from serlab.bench.audio import AudioFile
 from serlab.bench.contracts import Corpus, FloatArray, Scalar, Utterance
 from serlab.bench.corpora.base import CORPORA

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+
 from serlab.bench.contracts import Audio, Corpus, Scalar, Utterance, digest
 from serlab.bench.corpora.base import CORPORA
 from serlab.bench.corpora.synth_face import DIMENSIONS, SynthFace, SynthRating

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from serlab.bench.contracts import FloatArray, digest
 from serlab.bench.corpora.synth_voice import VERSION, Take, score_of, style_of
 from serlab.bench.seeds import generator

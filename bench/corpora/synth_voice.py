@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
 from serlab.bench.contracts import FloatArray, Word
 from serlab.bench.corpora.synth_words import (
     COMMON,

@@ -23,6 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import numpy as np
+
 from serlab.bench.audio import resample
 from serlab.bench.cache import Cache, CacheError, samples_hash
 from serlab.bench.contracts import (

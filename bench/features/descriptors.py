@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
+
 from serlab.bench.contracts import FloatArray
 from serlab.bench.features import pitch, spectra
-from torch import Tensor
 
 HOP_S = 0.010
 WINDOW_S = 0.025

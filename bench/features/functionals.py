@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+
 from serlab.bench.contracts import FloatArray, setting
 from serlab.bench.errors import BadValue
 from serlab.bench.features import descriptors, spectra

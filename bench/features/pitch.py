@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
+
 from serlab.bench.contracts import FloatArray
 from serlab.bench.features import spectra
-from torch import Tensor
 
 _N_CANDIDATES = 8
 _SILENCE = 0.03

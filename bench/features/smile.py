@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
+
 from serlab.bench.contracts import FloatArray
 from serlab.bench.errors import SerlabError
 from serlab.bench.features.base import FEATURES, Extractor

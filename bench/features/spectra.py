@@ -11,8 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from serlab.bench.contracts import FloatArray
 from torch import Tensor
+
+from serlab.bench.contracts import FloatArray
 
 WINDOWS = ("hann", "hamming", "blackman", "rectangular")
 MEL_SCALES = ("slaney", "htk")

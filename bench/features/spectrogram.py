@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from serlab.bench.contracts import FloatArray, setting
 from serlab.bench.errors import BadValue
 from serlab.bench.features import spectra
 from serlab.bench.features.base import FEATURES, Extractor, check_frame
-from torch import Tensor
 
 
 @FEATURES.register(

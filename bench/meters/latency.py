@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
 from serlab.bench.contracts import Measurement
 
 ENOUGH = {"p50": 1, "p90": 64, "p95": 130, "p99": 662}

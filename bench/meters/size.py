@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from serlab.bench.contracts import Measurement
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+from serlab.bench.contracts import Measurement
 
 CHEAP = (
     "_softmax", "_safe_softmax", "_log_softmax", "native_batch_norm",

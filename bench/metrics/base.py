@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+
 from serlab.bench.errors import BadValue
 from serlab.bench.registry import Registry
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from serlab.bench.errors import BadValue
 from serlab.bench.metrics.base import METRICS, Array, checked_classes, predicted_classes
 

@@ -7,6 +7,7 @@ class that no prediction or no truth has keeps its place in the counts.
 from __future__ import annotations
 
 import numpy as np
+
 from serlab.bench.metrics.base import (
     METRICS,
     Array,

@@ -13,6 +13,7 @@ its bias corrected.
 from __future__ import annotations
 
 import numpy as np
+
 from serlab.bench.errors import BadValue
 from serlab.bench.metrics.base import (
     Metric,

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import stats
+
 from serlab.bench.errors import BadValue
 from serlab.bench.statistics.power import detectable
 from serlab.bench.statistics.records import Estimate, Floats, MeanSquares

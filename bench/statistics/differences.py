@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+
 from serlab.bench.errors import BadValue, NotComparable
 from serlab.bench.statistics.cells import cells
 from serlab.bench.statistics.crossed import ROUNDING, crossed_interval

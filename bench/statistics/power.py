@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from scipy import optimize, stats
+
 from serlab.bench.errors import BadValue
 from serlab.bench.statistics.records import Estimate, Need
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from serlab.bench.errors import BadValue
 
 Floats = npt.NDArray[np.float64]

@@ -8,8 +8,9 @@ that even extents lose one row or column; where two groups differ by one, the lo
 
 from __future__ import annotations
 
-from serlab.models.variant import OPTIONS
 from torch import Tensor, nn
+
+from serlab.models.variant import OPTIONS
 
 Shape = tuple[int, int]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from serlab.bench.data import Batch
 from torch import Tensor
 from torch.nn import functional as F
+
+from serlab.bench.data import Batch
 
 
 def emotion_loss(scores: Tensor, batch: Batch) -> Tensor:

@@ -12,8 +12,9 @@ Masked frames have no part in any of them.
 from __future__ import annotations
 
 import torch
-from serlab.models.variant import OPTIONS
 from torch import Tensor, nn
+
+from serlab.models.variant import OPTIONS
 
 Pooled = tuple[Tensor, Tensor, Tensor]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from serlab.bench.contracts import FeatureSpec, FloatArray, Sizes, setting
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from serlab.bench.contracts import (
     Augmentation,
     FeatureSpec,
@@ -28,8 +31,6 @@ from serlab.bench.train import Output
 from serlab.models.components.losses import emotion_loss
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 WIDTHS = (16, 32, 48, 64, 80)
 """Channels of the five layers; three public re-implementations agree on them [R]."""

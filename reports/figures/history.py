@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from serlab.reports.figure import BLUE, FIGURES, MUTED, ORANGE, Absent, mark, new_figure, quiet
 from serlab.reports.records import Block, SearchPoint
 from serlab.reports.words import clean, number, plural, short, title_of

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
 from serlab.bench.metrics.categorical import per_class_recall
 from serlab.reports.figure import FIGURES, PAPER, Absent, mark, new_figure
 from serlab.reports.records import Block, Pooled

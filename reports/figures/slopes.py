@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.statistics.records import Estimate
 from serlab.reports.figure import (

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+
 from serlab.bench.statistics.cells import recall_cells
 from serlab.bench.statistics.crossed import variance_of_mean
 

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+
 from serlab.bench.audio import AudioFile, audio_facts, content_hash, resample
 from serlab.bench.contracts import Audio
 from serlab.bench.errors import BadFile, BadValue

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from serlab.bench.audit import Finding, audio_hashes, audit_split
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import (

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from serlab.bench.audio import AudioFile
 from serlab.bench.cache import Cache, CacheError, FileMemo, default_root, samples_hash
 from serlab.bench.contracts import Audio, FloatArray

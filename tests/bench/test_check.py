@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from serlab.bench.audio import AudioFile
 from serlab.bench.check import CheckReport, check_corpus, clipped_samples
 from serlab.bench.contracts import Corpus, Utterance, plain

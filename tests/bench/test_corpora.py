@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from serlab.bench.audio import AudioFile
 from serlab.bench.contracts import Corpus, Utterance
 from serlab.bench.corpora.base import CORPORA, corpus_digest, load_corpus

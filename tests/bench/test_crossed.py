@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
+from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.power import TTestPower
+
 from serlab.bench.errors import BadValue
 from serlab.bench.statistics.crossed import crossed_interval, mean_squares, variance_of_mean
 from serlab.bench.statistics.power import detectable, needed_seeds, needed_speakers
 from serlab.bench.statistics.records import MeanSquares
-from statsmodels.stats.anova import anova_lm
-from statsmodels.stats.power import TTestPower
 
 tables = arrays.arrays(
     np.float64,

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from serlab.bench.audio import AudioFile
 from serlab.bench.cache import Cache, CacheError
 from serlab.bench.contracts import Audio, FeatureSpec, FloatArray, Scalar, Utterance

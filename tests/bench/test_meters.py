@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from serlab.bench.meters import environment, memory
 from serlab.bench.meters.latency import percentiles, time_calls
 from serlab.bench.meters.size import count_macs, count_parameters
-from torch import nn
 
 
 def test_macs_of_known_layers() -> None:

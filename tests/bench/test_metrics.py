@@ -15,6 +15,7 @@ import sklearn.metrics
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
 from serlab.bench.errors import BadValue, UnknownName
 from serlab.bench.metrics.base import METRICS, evaluate, metric
 from serlab.bench.metrics.categorical import confusion, per_class_recall

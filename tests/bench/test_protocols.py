@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import corpus
+
 from serlab.bench.contracts import Corpus, ProtocolSpec
 from serlab.bench.errors import BadValue, SerlabError
 from serlab.bench.protocols import SPLITS, make_split
-from tiny import corpus
 
 WHOLE = sorted(set(SPLITS.entries()) - {"random-utterances", "fixed"})
 

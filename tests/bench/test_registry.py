@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from serlab.bench.errors import DuplicateName, UnknownName
 from serlab.bench.protocols import SPLITS
 from serlab.bench.registry import Entry, Registry, _entries

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from serlab.bench.errors import BadValue, NotComparable, UnknownName
 from serlab.bench.metrics.base import METRICS, evaluate, metric
 from serlab.bench.statistics.cells import cells, recall_cells

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from serlab.bench.contracts import FoldResult, Measurement, Predictions, Status
 from serlab.bench.errors import BadFile
 from serlab.bench.store import Store

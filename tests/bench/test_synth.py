@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from serlab.bench.contracts import Corpus, Scalar, Utterance
 from serlab.bench.corpora.base import corpus_digest, load_corpus
 from serlab.bench.corpora.synth_voice import EMOTIONS, score_of, style_of

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny import bench, corpus
+
 from serlab.bench.contracts import FoldResult, ProtocolSpec, Scalar, Status, TrialSpec, Utterance
 from serlab.bench.data import Normaliser
 from serlab.bench.metrics.categorical import ua
 from serlab.bench.trial import Bench, run_fold
 from serlab.models.variant import make, resolve
-from tiny import bench, corpus
 
 SMALL: dict[str, Scalar] = {"epochs": 15, "n_bands": 16, "width": 0.5, "segment_s": 1.0}
 

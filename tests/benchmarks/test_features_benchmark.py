@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from serlab.bench.audio import AudioFile
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import Audio, FeatureSpec, Utterance

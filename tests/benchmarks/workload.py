@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from serlab.bench.contracts import (
     Audio,
     Corpus,

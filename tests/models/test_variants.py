@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from serlab.bench.contracts import Scalar, Sizes
 from serlab.bench.data import Batch
 from serlab.bench.errors import BadValue, SerlabError, UnknownName
@@ -21,7 +23,6 @@ from serlab.models.variant import (
     parse_assignment,
     resolve,
 )
-from torch import nn
 
 NETWORKS = [name for name in SYSTEMS.entries() if name != "functionals_svm"]
 SHRUNK: dict[str, Scalar] = {"width": 0.5, "n_bands": 40}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from serlab.bench.contracts import FoldResult, Measurement, Predictions, Status
 from serlab.bench.store import Store
 

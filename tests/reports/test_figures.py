@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+
 from serlab.bench.metrics.base import evaluate
 from serlab.reports.figure import FIGURES, WIDTHS_IN, Absent, inline_svg, style, write_figure
 from serlab.reports.frame import load_frame

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from serlab.bench.contracts import Status
 from serlab.bench.errors import BadFile, NotComparable, SerlabError
 from serlab.bench.metrics.base import evaluate

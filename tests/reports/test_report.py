@@ -16,6 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+
 from serlab.bench.contracts import Status
 from serlab.bench.errors import BadFile
 from serlab.reports.figure import Absent, Drawn, FigureKind, write_figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from serlab.bench.statistics.crossed import crossed_interval
 from serlab.reports.scale import reach
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from serlab.bench.statistics.crossed import crossed_interval
 from serlab.reports import words
 from serlab.reports.csvtext import csv_text

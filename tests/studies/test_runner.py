@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import FoldResult, Status
 from serlab.bench.errors import Leak, SerlabError

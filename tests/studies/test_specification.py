@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from serlab.bench.errors import SerlabError
 from serlab.studies.catalogue import shipped, shipped_questions
 from serlab.studies.specification import Range, load_study, parse
