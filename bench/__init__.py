@@ -1,1 +1,1 @@
-"""Contracts, corpora, features, folds, training, trials, meters, metrics, statistics and the store."""
+"""Contracts, corpora, features, folds, training, meters, metrics, statistics and the store."""
