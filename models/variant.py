@@ -93,8 +93,8 @@ def check_setting(field: Any, value: object, *, where: str) -> Scalar:  # a data
     expected = names[wanted]
     if choices:
         expected = f"one of {', '.join(choices)}"
-    elif low is not None or high is not None:
-        expected += f" from {'-inf' if low is None else low} to {'inf' if high is None else high}"
+    elif low is not None:
+        expected += f" of at least {low}" if high is None else f" from {low} to {high}"
     right = type(value) is wanted and value == value  # NaN is unequal to itself
     if right and choices:
         right = value in choices

@@ -206,7 +206,7 @@ def test_names_of_slots_and_settings_do_not_collide() -> None:
         ({"pooling": "atention"}, 'did you mean "attention"'),
         ({"pooling": 3}, '"3" is no option of the slot pooling'),
         ({"epochs": "many"}, "epochs = 'many': expected an integer"),
-        ({"epochs": 0}, "expected an integer from 1"),
+        ({"epochs": 0}, "expected an integer of at least 1"),
         ({"epochs": True}, "expected an integer"),
         ({"dropout": float("nan")}, "expected a number from 0"),
         ({"optimiser": "lion"}, "expected one of adamw, adam, sgd, adadelta"),

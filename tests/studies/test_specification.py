@@ -110,7 +110,7 @@ SEARCH = '[search]\ntrials = 2\n[search.space]\n%s\n[[corpora]]\nname = "synth"\
         (('system = "li2018"', 'system = "li2019"'), 'did you mean "li2018"'),
         (('preset = "small"', 'preset = "smal"'), 'did you mean "small"'),
         (("epochs = 3", 'epochs = "three"'), "base.epochs = 'three': expected an integer"),
-        (("epochs = 3", "epochs = 0"), "base.epochs = 0: expected an integer from 1"),
+        (("epochs = 3", "epochs = 0"), "base.epochs = 0: expected an integer of at least 1"),
         (('question = "What is it worth?"', ""), "question is missing"),
         (('split = "speaker-groups"', "groups = 1"), "protocol.groups = 1"),
         (('split = "speaker-groups"', 'normalisation = "all"'), "protocol.normalisation"),
