@@ -1,6 +1,6 @@
 """What a file holds, as a hash that is worked out once and remembered.
 
-The memory is a file of lines in the cache folder (``SERLAB_CACHE``, else ``~/.cache/serlab``),
+The memory is a file of lines in the cache's folder (`cache.default_root`),
 keyed by path, size and time of change, so that a changed file is hashed anew. A cache folder that
 cannot be written costs time and nothing else.
 """
@@ -9,19 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from serlab.bench.cache import default_root
 from serlab.bench.errors import BadFile
 
 MEMORY = "file-hashes.txt"
-
-
-def cache_folder() -> Path:
-    """The folder for whatever can be worked out again."""
-    given = os.environ.get("SERLAB_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "serlab"
 
 
 def file_hashes(paths: Iterable[Path]) -> dict[Path, str]:
@@ -64,7 +58,7 @@ def _hash(path: Path) -> str:
 
 def _recall() -> dict[str, str]:
     try:
-        text = (cache_folder() / MEMORY).read_text(encoding="ascii", errors="replace")
+        text = (default_root() / MEMORY).read_text(encoding="ascii", errors="replace")
     except OSError:
         return {}
     pairs = (line[:-1].split(" ", 1) for line in text.splitlines(True) if line.endswith("\n"))
@@ -75,6 +69,6 @@ def _remember(lines: list[str]) -> None:
     if not lines:
         return
     with contextlib.suppress(OSError):  # the memory saves time; nothing depends on it
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with (cache_folder() / MEMORY).open("a", encoding="ascii") as file:
+        default_root().mkdir(parents=True, exist_ok=True)
+        with (default_root() / MEMORY).open("a", encoding="ascii") as file:
             file.write("".join(lines))

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serlab.bench.audio import AudioFile, audio_facts, content_hash, resample
+from serlab.bench.cache import default_root
 from serlab.bench.contracts import Audio
 from serlab.bench.errors import BadFile, BadValue
-from serlab.bench.identity import MEMORY, cache_folder, file_hash, file_hashes
+from serlab.bench.identity import MEMORY, file_hash, file_hashes
 
 
 @pytest.fixture(autouse=True)
@@ -234,7 +235,7 @@ def test_file_hash_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
     path = tmp_path / "ä b.wav"
     path.write_bytes(b"one")
     first = file_hash(path)
-    memory = cache_folder() / MEMORY
+    memory = default_root() / MEMORY
     assert first in memory.read_text()
     memory.write_text(memory.read_text().replace(first, "0" * 64))
     assert file_hash(path) == "0" * 64
@@ -247,7 +248,7 @@ def test_damaged_memory_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x")
     true = file_hash(path)
-    memory = cache_folder() / MEMORY
+    memory = default_root() / MEMORY
     memory.write_bytes(b"\xff\xfe garbage\nshort line\n" + b"0" * 64 + b" 1 2 " + bytes(3))
     assert file_hash(path) == true
 
@@ -270,5 +271,6 @@ def test_hash_of_a_missing_file(tmp_path: Path) -> None:
 def test_cache_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without SERLAB_CACHE it is in the home folder."""
     monkeypatch.delenv("SERLAB_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "serlab"
+    assert default_root() == tmp_path / ".cache" / "serlab"
