@@ -87,10 +87,10 @@ class AttentionNoSoftmax(BottomUp):
 
 @OPTIONS.register("pooling.bottom_up", source="Li et al., Interspeech 2018", tag="I")
 class BottomUpOnly(BottomUp):
-    """Bottom-up softmax over the features of each frequency, then a linear map of their mean.
+    """Features weighted by the softmaxed bottom-up map, then a hidden layer and a linear map.
 
-    No class-specific map: the attention chooses frames only, the same for all classes, and the
-    classifier sees one pooled vector through a hidden layer.
+    No class-specific map: one attention serves all classes. Without the hidden layer this would
+    be the function of `attention_sum`, both of whose maps are linear.
     """
 
     def __init__(self, n_channels: int, n_classes: int) -> None:
