@@ -24,8 +24,8 @@ class Queue:
     n_points: int
     n_folds: int
     """Folds of all points together."""
-    n_done: int
-    """Folds of these that an earlier run has finished."""
+    done: frozenset[str]
+    """Cells of these that an earlier run has finished."""
 
 
 def design_queue(plan: Plan, store: Store) -> Queue:
@@ -58,7 +58,7 @@ def design_queue(plan: Plan, store: Store) -> Queue:
         },
         n_points=len(waiting),
         n_folds=len(cells),
-        n_done=len(cells & done),
+        done=frozenset(cells & done),
     )
 
 
@@ -78,7 +78,7 @@ def search_queue(plan: Plan, search: Search, store: Store) -> Queue:
         space={name: _distribution(plan, name, search.space[name]) for name in search.space},
         n_points=left,
         n_folds=left * folds,
-        n_done=0,
+        done=frozenset(),
     )
 
 

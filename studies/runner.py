@@ -211,22 +211,26 @@ def _fit(plan: Plan, queue: Queue, workers: int, order: Order) -> None:
             storage_path=str((order.run / "tune").resolve()),
             failure_config=tune.FailureConfig(max_failures=1),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=[_reporter(Progress(queue.n_folds, queue.n_done))],
+            callbacks=[_reporter(queue)],
             verbose=0,
             log_to_file=False,
         ),
     ).fit()
 
 
-def _reporter(progress: Progress) -> Callback:
-    """Tells the progress of every fold that Tune hears of."""
+def _reporter(queue: Queue) -> Callback:
+    """Tells the progress of every fold that Tune hears of for the first time."""
     from ray.tune import Callback
+
+    progress, seen = Progress(queue.n_folds, len(queue.done)), set(queue.done)
 
     class Reporter(Callback):
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
-            progress.fold(result["arm"], result["status"], result["reason"])
+            if result["cell"] not in seen:  # a trial that starts again reports what is known
+                seen.add(result["cell"])
+                progress.fold(result["arm"], result["status"], result["reason"])
             if result["done"]:
                 progress.variant(result["arm"], result[OBJECTIVE])
 
