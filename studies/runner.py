@@ -11,7 +11,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,7 @@ def run_study(
     Raises:
         SerlabError: whatever can be found wrong before work starts.
     """
+    study, device = on_device(study, device)
     plan = make_plan(study, roots, say)
     refuse_leaks(plan, say)
     for arm, reason in plan.skipped.items():
@@ -101,6 +102,13 @@ def run_study(
         _add_searched(plan, store, command, created)
     _write_down_lost(store)
     return outcome(store)
+
+
+def on_device(study: Study, device: str) -> tuple[Study, str]:
+    """The study and device in agreement: "cuda" takes a GPU a trial, and GPUs mean "cuda"."""
+    if device.startswith("cuda") and not study.resources.gpus:
+        return replace(study, resources=replace(study.resources, gpus=1.0)), device
+    return study, "cuda" if study.resources.gpus else device
 
 
 def _extract(plan: Plan, say: Callable[[str], None]) -> None:

@@ -335,6 +335,15 @@ def test_missing_folds_are_counted(tmp_path: Path) -> None:
     assert not result.complete
 
 
+def test_device_and_gpus_agree(tmp_path: Path) -> None:
+    """Asking for CUDA reserves a GPU a trial; asking for a share of one means CUDA."""
+    asked, device = runner.on_device(study(tmp_path), "cuda")
+    assert (asked.resources.gpus, device) == (1.0, "cuda")
+    half = study(tmp_path, STUDY.replace("workers = 2", "gpus = 0.5"))
+    assert runner.on_device(half, "cpu") == (half, "cuda")
+    assert runner.on_device(study(tmp_path), "cpu")[1] == "cpu"
+
+
 def test_gpus_that_are_not_there_are_refused(tmp_path: Path) -> None:
     """A study that wants GPUs says so where there are none."""
     import torch
