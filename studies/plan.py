@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from serlab.bench.contracts import (
     Part,
     Split,
     TrialSpec,
+    Utterance,
     Variant,
     digest,
     plain,
@@ -41,6 +42,11 @@ class Ground:
     data: str
     split: Split
     audit: tuple[Finding, ...]
+
+    def utterances(self) -> list[Utterance]:
+        """The utterances that some fold uses."""
+        used = {i for fold in self.split.folds for part in Part for i in fold.part(part)}
+        return [u for u in self.corpus.utterances if u.id in used]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +164,12 @@ def _ground(
         f"{corpus.name}: {len(corpus.utterances)} utterances, "
         f"{len({u.speaker for u in corpus.utterances})} speakers, {len(split.folds)} folds"
     )
-    findings = _audit(corpus, split) if audit else ()
-    return Ground(spec=spec, corpus=corpus, data=corpus_digest(corpus), split=split, audit=findings)
+    data = corpus_digest(corpus)
+    ground = Ground(spec=spec, corpus=corpus, data=data, split=split, audit=())
+    if not audit:
+        return ground
+    hashes = audio_hashes(ground.utterances(), Cache())
+    return replace(ground, audit=audit_split(corpus, split, hashes))
 
 
 def refuse_leaks(plan: Plan, say: Callable[[str], None]) -> None:
@@ -177,12 +187,6 @@ def refuse_leaks(plan: Plan, say: Callable[[str], None]) -> None:
                 if finding.kind != "audio" and not ground.split.leaks:
                     raise Leak(f"{ground.corpus.name}: {finding.text}")
                 say(f"{ground.corpus.name}: LEAK: {finding.text}")
-
-
-def _audit(corpus: Corpus, split: Split) -> tuple[Finding, ...]:
-    used = {i for fold in split.folds for part in Part for i in fold.part(part)}
-    utterances = [u for u in corpus.utterances if u.id in used]
-    return audit_split(corpus, split, audio_hashes(utterances, Cache()))
 
 
 def resolved(plan: Plan, *, command: str, created: str) -> dict[str, Any]:  # JSON values

@@ -115,16 +115,31 @@ def _extract(plan: Plan, say: Callable[[str], None]) -> None:
     """Computes all features once, into the cache that the workers read."""
     cache = Cache()
     for ground in plan.grounds:
-        used = {i for f in ground.split.folds for i in (*f.train, *f.validation, *f.test)}
-        utterances = [u for u in ground.corpus.utterances if u.id in used]
+        utterances = ground.utterances()
         workers = cores() if len(utterances) > POOL_FROM else 1
         for spec in plan.features(ground):
             started = time.monotonic()
-            extract(spec, utterances, cache=cache, workers=workers)
+            progress = _extracting(f"{ground.corpus.name}: {spec.name}", say)
+            extract(spec, utterances, cache=cache, workers=workers, progress=progress)
             spent = time.monotonic() - started
             if spent > 1:
                 say(f"{ground.corpus.name}: {spec.name} of {len(utterances)} utterances in "
                     f"{clock(spent)}")  # fmt: skip
+
+
+def _extracting(what: str, say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Tells every ten seconds how far an extraction is, and about how long it will take."""
+    started = shown = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if done and now - shown > 10:
+            shown = now
+            left = clock((now - started) / done * (total - done))
+            say(f"{what} {done}/{total} utterances, about {left} left")
+
+    return progress
 
 
 def _tune(plan: Plan, store: Store, order: Order, address: str, say: Callable[[str], None]) -> None:
@@ -171,6 +186,7 @@ def _start_ray(address: str, workers: int, study: Study) -> None:
     import ray
 
     os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C stops; nothing is lost
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -57,10 +57,7 @@ def bench_for(ground: Ground, inputs: Mapping[str, FeatureSpec], cached: Cache |
     key = digest({"data": ground.data, "inputs": {n: f.spec for n, f in full.items()},
                   "split": ground.split.hash})  # fmt: skip
     if key not in _BENCHES:
-        used = {
-            i for fold in ground.split.folds for i in (*fold.train, *fold.validation, *fold.test)
-        }
-        utterances = [u for u in ground.corpus.utterances if u.id in used]
+        utterances = ground.utterances()
         _BENCHES[key] = Bench(
             corpus=ground.corpus,
             split=ground.split,
@@ -101,7 +98,9 @@ class FoldTrainable(tune.Trainable):
         self.work = [
             (job, fold) for job in jobs_of(self.plan, config) for fold in job.ground.split.folds
         ]
-        self.known = {r.cell: r for r in self.store.records() if r.status is not Status.FAILED}
+        wanted = {f"{job.trial.key}-{fold.name}" for job, fold in self.work}
+        records = (r for r in self.store.records() if r.cell in wanted)
+        self.known = {r.cell: r for r in records if r.status is not Status.FAILED}
         self.done = 0
         self.total = 0.0
 
