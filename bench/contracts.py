@@ -97,8 +97,14 @@ class Utterance:
     """The part ("train", "validation", "test") that the corpus itself assigns."""
     source: str | None = None
     """The recording that this is a segment of, where it is one."""
+    partner: tuple[tuple[float, float], ...] = ()
+    """When somebody else speaks in this audio: (start, end) in seconds from its start."""
     traces: ArraySource | None = None
     video: ArraySource | None = None
+    supplied: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Vectors that the corpus itself supplies, by name, such as "face"."""
+    corpus: str = ""
+    """The outside corpus that it is from; empty for the corpus that is tested."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Whatever else the corpus tells: sex, age, intensity."""
 
@@ -148,6 +154,7 @@ class Fold:
         return ids
 
 
+Target = Literal["emotion", "traces"]
 Normalisation = Literal["none", "train", "speaker"]
 Selection = Literal["validation-ua", "validation-loss", "last-epoch"]
 AbsentClasses = Literal["dropped"]
@@ -157,6 +164,8 @@ AbsentClasses = Literal["dropped"]
 class ProtocolSpec:
     """How accuracy is measured; results under unlike protocols are never compared."""
 
+    target: Target = "emotion"
+    """What is recognised: classes of utterances, or continuous traces, frame by frame."""
     split: str = "leave-one-speaker-out"
     validation: int = 2
     """Speakers (or sessions) of the training side that select; they are not trained on."""
@@ -165,7 +174,7 @@ class ProtocolSpec:
     max_folds: int = 0
     """Runs only the first so many folds; 0 means all."""
     labels: tuple[str, ...] = ()
-    """The classes, in order; empty means the corpus's own."""
+    """The classes (or the traces' dimensions), in order; empty means the corpus's own."""
     normalisation: Normalisation = "train"
     selection: Selection = "validation-ua"
     absent_classes: AbsentClasses = "dropped"
@@ -223,6 +232,8 @@ class Segments:
     short: Literal["zero-pad", "tile"] = "zero-pad"
     random_start: bool = False
     """Draws one segment anew from each utterance in every training epoch."""
+    dialogues: bool = False
+    """Mini-batches hold whole dialogues, and their size counts dialogues."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +294,22 @@ class TrainingSettings:
     precision: str = setting("fp32", "arithmetic of the forward pass", choices=("fp32", "bf16"))
 
 
+Source = Literal["training", "outside"]
+Unlabelled = Literal["out-of-class", "test-speakers"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """Training items beside those of the training part.
+
+    "training" is the training part again, drawn on its own: its other modalities, unpaired.
+    "outside" are the study's outside corpora, whole, their labels mapped to the protocol's.
+    """
+
+    source: Source
+    inputs: Mapping[str, FeatureSpec]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One stretch of training: what is trained, on which utterances, with which settings."""
@@ -290,10 +317,13 @@ class Stage:
     name: str
     training: TrainingSettings
     trains: tuple[str, ...] = ("",)
-    """Prefixes of the names of the parameters that are trained; the others stay as they are."""
-    stream: str = "train"
+    """Prefixes of the names of the parameters that are trained; all others, with their
+    normalisation and dropout, stay as in a prediction."""
+    streams: tuple[str, ...] = ("train",)
+    """"train" or the system's own; the first sets the length of an epoch, and of every other
+    one a mini-batch goes beside each of the first's."""
     losses: Mapping[str, float] = field(default_factory=lambda: {"emotion": 1.0})
-    """Weight of each of the model's named loss terms."""
+    """Weight of each of the network's named loss terms, whichever stream they come from."""
     selects: bool = True
     """Whether the epoch is chosen by the protocol's rule or is the last one."""
 
@@ -303,11 +333,16 @@ class Sizes:
     """What a network must know of the data to be built."""
 
     n_classes: int
+    """Classes, or dimensions of the traces."""
     n_speakers: int
+    """Speakers that are trained on, those of further streams among them."""
     n_features: Mapping[str, int]
     """Values per frame of each input."""
     rate_hz: Mapping[str, float]
     """Frames per second of each input; 0 for one vector an utterance."""
+    n_corpora: int = 1
+    """The tested corpus and the outside ones."""
+    target: Target = "emotion"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,7 +375,15 @@ class System(Protocol):
     """
 
     def inputs(self) -> Mapping[str, FeatureSpec]:
-        """The features that it wants, by the names that its network reads."""
+        """The features that it is tested on, by the names that its network reads."""
+        ...
+
+    def streams(self) -> Mapping[str, Stream]:
+        """Further training items that its stages ask for, by name."""
+        ...
+
+    def unlabelled(self) -> tuple[Unlabelled, ...]:
+        """Utterances without a label that join those of the training part."""
         ...
 
     def segments(self) -> Segments:
@@ -378,6 +421,8 @@ class TrialSpec:
     split: str
     """Hash of the folds."""
     seed: int
+    outside: tuple[str, ...] = ()
+    """Hashes of the outside corpora, where the variant trains on them."""
     max_epochs: int = 0
     """Cuts every stage to so many epochs; 0 leaves them."""
 
@@ -408,17 +453,19 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Scores of the test and validation utterances of one fold.
+    """What was predicted for the test and validation utterances of one fold.
 
-    ``scores`` are probabilities (utterance, class) in the order of the split's labels;
-    ``truth`` are indices into these labels.
+    A row is an utterance: ``scores`` are probabilities (row, class) in the order of the split's
+    labels, ``truth`` (row,) are indices into these. Under the target "traces" a row is a frame
+    of an utterance, ``frames`` counts it, and both are values (row, dimension).
     """
 
     ids: tuple[str, ...]
     speakers: tuple[str, ...]
     parts: tuple[str, ...]
-    truth: npt.NDArray[np.int64]
+    truth: npt.NDArray[Any]  # indices of classes, or values
     scores: FloatArray
+    frames: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from serlab.bench.contracts import Augmentation, FloatArray, Segments, Utterance
+from serlab.bench.contracts import Augmentation, FloatArray, Segments, Sizes, Utterance
 from serlab.bench.errors import BadValue
+from serlab.bench.seeds import generator
 
 Arrays = Mapping[str, Mapping[str, FloatArray]]
 """By input, by utterance id: (frame, value)."""
@@ -29,13 +31,27 @@ class Batch:
     masks: Mapping[str, Tensor]
     """By input: (item, frame), true where a frame is real."""
     targets: Tensor
-    """(item, class), rows sum to 1: one-hot unless smoothed or mixed."""
+    """(item, class), rows sum to 1 (one-hot unless smoothed or mixed), or to 0: no label."""
+    traces: Tensor
+    """(item, frame, dimension), the continuous labels; no frames where classes are asked."""
+    trace_mask: Tensor
+    """(item, frame), true where a frame is rated."""
     speakers: Tensor
     """(item,) index of the training speaker, -1 for others."""
+    corpora: Tensor
+    """(item,) index of the corpus, 0 for the tested one."""
+    dialogues: Tensor
+    """(item,) index of the dialogue within the batch; one of its own where there is none."""
+    turns: Tensor
+    """(item,) order within the dialogue."""
     items: Tensor
     """(item,) index of the utterance among those that were asked for."""
     class_weights: Tensor
     """(class,) weights of the classes in the loss."""
+    stage: str = ""
+    """The stage that is trained; empty in a prediction."""
+    stream: str = "train"
+    """Where the items come from; a prediction's are like those of "train"."""
     progress: float = 1.0
     """Share of the stage that is done, for schedules such as that of gradient reversal."""
 
@@ -45,15 +61,12 @@ class Batch:
         def move(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {k: t.to(device, non_blocking=True) for k, t in tensors.items()}
 
-        return Batch(
-            inputs=move(self.inputs),
-            masks=move(self.masks),
-            targets=self.targets.to(device),
-            speakers=self.speakers.to(device),
-            items=self.items,
-            class_weights=self.class_weights.to(device),
-            progress=self.progress,
-        )
+        moved: dict[str, Any] = {  # tensors
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("targets", "traces", "trace_mask", "speakers", "corpora", "dialogues",
+                         "turns", "class_weights")
+        }  # fmt: skip
+        return replace(self, inputs=move(self.inputs), masks=move(self.masks), **moved)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,3 +288,62 @@ def _kept(x: Tensor, how: Augmentation, rate: float, rng: np.random.Generator) -
             start = int(rng.integers(0, max(1, v - width + 1)))
             kept[row, :, start : start + width] = 0
     return torch.from_numpy(kept)
+
+
+def example_batch(
+    sizes: Sizes,
+    seconds: Sequence[float],
+    *,
+    inputs: Sequence[str] = (),
+    padded_s: float = 0.0,
+    stream: str = "train",
+    trace_rate_hz: float = 10.0,
+) -> Batch:
+    """Noise of given lengths in the form that a network is given: for sizes, meters and tests.
+
+    Item k is the same whatever the others are and however far it is padded; two items follow
+    each other in a dialogue.
+
+    Args:
+        sizes: widths and rates of the inputs.
+        seconds: length of each item.
+        inputs: names of the inputs that it has; all by default.
+        padded_s: length that all are padded to; the longest by default.
+        stream: what the batch says that it is from.
+        trace_rate_hz: frames of the continuous labels per second, where they are asked.
+    """
+    longest = max(padded_s, *seconds)
+    names = inputs or tuple(sizes.n_features)
+    held = {n: _noise(sizes.n_features[n], sizes.rate_hz[n], seconds, longest) for n in names}
+    rated = sizes.target == "traces"
+    traces, trace_mask = _noise(sizes.n_classes, trace_rate_hz, seconds, longest)
+    index = torch.arange(len(seconds))
+    n = 0 if rated else sizes.n_classes
+    return Batch(
+        inputs={name: x for name, (x, _) in held.items()},
+        masks={name: mask for name, (_, mask) in held.items()},
+        targets=torch.eye(n)[index % n] if n else torch.zeros(len(index), 0),
+        traces=traces.tanh() if rated else traces[:, :0],
+        trace_mask=trace_mask if rated else trace_mask[:, :0],
+        speakers=index % sizes.n_speakers,
+        corpora=index % sizes.n_corpora,
+        dialogues=index // 2,
+        turns=index % 2,
+        items=index,
+        class_weights=torch.ones(n),
+        stream=stream,
+    )
+
+
+def _noise(
+    width: int, rate: float, seconds: Sequence[float], longest: float
+) -> tuple[Tensor, Tensor]:
+    """(item, frame, value) and (item, frame); one frame where the rate is 0."""
+    lengths = [max(1, round(s * rate)) if rate else 1 for s in seconds]
+    n_frames = max(1, round(longest * rate)) if rate else 1
+    values, mask = torch.zeros(len(seconds), n_frames, width), torch.zeros(len(seconds), n_frames)
+    for row, length in enumerate(lengths):
+        drawn = generator(row, "example", str(width)).standard_normal((length, width))
+        values[row, :length] = torch.from_numpy(drawn.astype(np.float32))
+        mask[row, :length] = 1
+    return values, mask > 0

@@ -12,7 +12,9 @@ from serlab.bench.contracts import (
     Segments,
     Sizes,
     Stage,
+    Stream,
     TrainingSettings,
+    Unlabelled,
     Variant,
 )
 from serlab.models.variant import load_option
@@ -40,6 +42,14 @@ class BaseSystem(Generic[S]):
     def inputs(self) -> Mapping[str, FeatureSpec]:
         """The features that the network reads, by name."""
         raise NotImplementedError
+
+    def streams(self) -> Mapping[str, Stream]:
+        """Further training items, by name."""
+        return {}
+
+    def unlabelled(self) -> tuple[Unlabelled, ...]:
+        """Utterances without a label that join the training part's."""
+        return ()
 
     def segments(self) -> Segments:
         """How utterances are cut."""
