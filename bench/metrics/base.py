@@ -26,8 +26,8 @@ class Metric:
     """One metric: how it is printed, which way is better, its range, and its function.
 
     ``task`` "categorical" takes integer truths (utterance,) and scores (utterance, class);
-    "continuous" takes two arrays of values (sample,). A metric that is registered without
-    ``high`` has no upper bound.
+    "continuous" takes two arrays of values, (sample,), or (sample, dimension) whose value is the
+    mean of the dimensions' own. A metric that is registered without ``high`` has no upper bound.
     """
 
     name: str
@@ -96,19 +96,29 @@ def checked_classes(truth: Array, scores: Array) -> tuple[Counts, Floats]:
 
 
 def checked_values(truth: Array, predicted: Array) -> tuple[Floats, Floats]:
-    """Two arrays of values (sample,), found fit for a continuous metric.
+    """Two arrays of values as (sample, dimension), found fit for a continuous metric.
+
+    Args:
+        truth: (sample,), which is one dimension, or (sample, dimension).
+        predicted: of the same shape.
 
     Raises:
-        BadValue: empty, of unlike shape, not one-dimensional, or not finite.
+        BadValue: empty, of unlike shape, of another number of axes, or not finite.
     """
     truth, predicted = np.asarray(truth), np.asarray(predicted)
-    if truth.ndim != 1:
-        raise BadValue("truth", f"array of shape {truth.shape}", "shape (sample,)")
+    if truth.ndim not in (1, 2):
+        shown = f"array of shape {truth.shape}"
+        raise BadValue("truth", shown, "shape (sample,) or (sample, dimension)")
     if predicted.shape != truth.shape:
         raise BadValue("predicted", f"array of shape {predicted.shape}", f"shape {truth.shape}")
-    if not len(truth):
-        raise BadValue("truth", "no sample", "at least one")
-    return _finite("truth", truth), _finite("predicted", predicted)
+    if not truth.size:
+        what = "no dimension" if len(truth) else "no sample"
+        raise BadValue("truth", what, "at least one")
+    wide = (len(truth), -1)
+    return (
+        _finite("truth", truth).reshape(wide),
+        _finite("predicted", predicted).reshape(wide),
+    )
 
 
 def predicted_classes(scores: Array) -> Counts:
@@ -121,14 +131,19 @@ def _without_nan(key: str, array: Array) -> Floats:
         raise BadValue(key, f"{array.dtype} array", "numbers")
     values = array.astype(np.float64)
     if np.isnan(values).any():
-        place = tuple(int(i) for i in np.argwhere(np.isnan(values))[0])
-        raise BadValue(f"{key}[{', '.join(map(str, place))}]", float("nan"), "a number")
+        raise BadValue(f"{key}[{_first(np.isnan(values))}]", float("nan"), "a number")
     return values
 
 
 def _finite(key: str, array: Array) -> Floats:
     values = _without_nan(key, array)
-    if np.isinf(values).any():
-        place = int(np.argwhere(np.isinf(values))[0][0])
-        raise BadValue(f"{key}[{place}]", float(values[place]), "a finite number")
+    infinite = np.isinf(values)
+    if infinite.any():
+        value = float(values[infinite][0])
+        raise BadValue(f"{key}[{_first(infinite)}]", value, "a finite number")
     return values
+
+
+def _first(wrong: Array) -> str:
+    """Where the first True stands."""
+    return ", ".join(str(int(i)) for i in np.argwhere(wrong)[0])

@@ -1,10 +1,17 @@
-"""Metrics of continuous labels, over the concatenation of a partition as AVEC takes them."""
+"""Metrics of continuous labels, over the concatenation of a partition as AVEC takes them.
+
+Values are (sample,), or (sample, dimension) for labels of several dimensions. Of several
+dimensions a metric is the mean of the dimensions' own values, and nan where it is undefined for
+one of them.
+"""
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
-from serlab.bench.metrics.base import METRICS, Array, checked_values
+from serlab.bench.metrics.base import METRICS, Array, Floats, checked_values
 
 
 @METRICS.register(
@@ -26,8 +33,8 @@ def ccc(truth: Array, predicted: Array) -> float:
     1989; over the concatenation of a partition as in Ringeval et al., AVEC 2017.
 
     Args:
-        truth: values, (sample,).
-        predicted: values, (sample,).
+        truth: values, (sample,) or (sample, dimension); of several dimensions, their mean.
+        predicted: values, as truth.
 
     Raises:
         BadValue: the arrays do not fit together or are not finite.
@@ -37,10 +44,11 @@ def ccc(truth: Array, predicted: Array) -> float:
         0.666667
     """
     truth, predicted = checked_values(truth, predicted)
-    y, x = truth - truth.mean(), predicted - predicted.mean()
-    shift = truth.mean() - predicted.mean()
-    below = y @ y + x @ x + len(y) * shift**2
-    return float(np.clip(2 * (y @ x) / below, -1.0, 1.0)) if below > 0 else float("nan")
+    y, x = _centred(truth), _centred(predicted)
+    shift = truth.mean(axis=0) - predicted.mean(axis=0)
+    below = (y * y).sum(axis=0) + (x * x).sum(axis=0) + len(y) * shift**2
+    same = constant(truth) & constant(predicted) & (truth[0] == predicted[0])
+    return _mean_ratio(2 * (y * x).sum(axis=0), np.where(same, 0.0, below))
 
 
 @METRICS.register(
@@ -60,8 +68,8 @@ def pcc(truth: Array, predicted: Array) -> float:
     "Regression, heredity and panmixia", 1896.
 
     Args:
-        truth: values, (sample,).
-        predicted: values, (sample,).
+        truth: values, (sample,) or (sample, dimension); of several dimensions, their mean.
+        predicted: values, as truth.
 
     Raises:
         BadValue: the arrays do not fit together or are not finite.
@@ -71,11 +79,10 @@ def pcc(truth: Array, predicted: Array) -> float:
         0.866025
     """
     truth, predicted = checked_values(truth, predicted)
-    if np.ptp(truth) == 0 or np.ptp(predicted) == 0:
-        return float("nan")
-    y, x = truth - truth.mean(), predicted - predicted.mean()
-    y, x = y / np.abs(y).max(), x / np.abs(x).max()  # no product can underflow
-    return float(np.clip(y @ x / np.sqrt((y @ y) * (x @ x)), -1.0, 1.0))
+    y, x = _scaled(_centred(truth)), _scaled(_centred(predicted))
+    below = np.sqrt((y * y).sum(axis=0) * (x * x).sum(axis=0))
+    defined = ~constant(truth) & ~constant(predicted)
+    return _mean_ratio((y * x).sum(axis=0), np.where(defined, below, 0.0))
 
 
 @METRICS.register(
@@ -94,8 +101,8 @@ def rmse(truth: Array, predicted: Array) -> float:
     al., "AVEC 2017: Real-life depression, and affect recognition workshop and challenge".
 
     Args:
-        truth: values, (sample,).
-        predicted: values, (sample,).
+        truth: values, (sample,) or (sample, dimension); of several dimensions, their mean.
+        predicted: values, as truth.
 
     Raises:
         BadValue: the arrays do not fit together or are not finite.
@@ -105,4 +112,26 @@ def rmse(truth: Array, predicted: Array) -> float:
         3.5355339059327378
     """
     truth, predicted = checked_values(truth, predicted)
-    return float(np.sqrt(np.mean((truth - predicted) ** 2)))
+    return float(np.sqrt(np.mean((truth - predicted) ** 2, axis=0)).mean())
+
+
+def constant(values: Array) -> Array:
+    """Which dimensions of (sample, dimension) have one value throughout."""
+    return cast(Array, np.ptp(values, axis=0) == 0)
+
+
+def _centred(values: Floats) -> Floats:
+    return cast(Floats, values - values.mean(axis=0))
+
+
+def _scaled(values: Floats) -> Floats:
+    """Values with a largest size of 1, so that no product can underflow; zeros stay."""
+    largest = np.abs(values).max(axis=0)
+    return cast(Floats, values / np.where(largest > 0, largest, 1.0))
+
+
+def _mean_ratio(above: Floats, below: Floats) -> float:
+    """Mean over dimensions of ratios in [-1, 1]; nan where one of them has nothing below."""
+    ratios = np.full(above.shape, np.nan)
+    np.divide(above, below, out=ratios, where=below > 0)
+    return float(np.clip(ratios, -1.0, 1.0).mean())

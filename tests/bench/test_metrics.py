@@ -143,6 +143,23 @@ def test_continuous_metrics_are_those_of_audmetric(traces: tuple) -> None:
     assert evaluate("rmse", *traces) == pytest.approx(math.sqrt(squared))
 
 
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_of_several_dimensions_it_is_the_mean(name: str, traces: tuple) -> None:
+    """Values (sample, dimension) have the mean of what each column has alone."""
+    truth, predicted = (np.stack([one, 3 * one**2, one[::-1] - 5], axis=1) for one in traces)
+    alone = [evaluate(name, truth[:, d], predicted[:, d]) for d in range(3)]
+    assert len(set(alone)) == 3
+    assert evaluate(name, truth, predicted) == pytest.approx(np.mean(alone), abs=1e-12)
+    assert evaluate(name, truth[:, :1], predicted[:, :1]) == pytest.approx(alone[0], abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["ccc", "pcc"])
+def test_undefined_in_one_dimension_is_undefined(name: str, traces: tuple) -> None:
+    """No mean of the others stands in for a dimension in which nothing moves."""
+    truth, predicted = (np.stack([one, np.full(len(one), 0.1)], axis=1) for one in traces)
+    assert math.isnan(evaluate(name, truth, predicted))
+
+
 # --- what the definitions promise ----------------------------------------------------------
 
 
@@ -178,6 +195,7 @@ def test_a_constant_prediction_has_a_ccc_of_0_and_no_pcc() -> None:
 def test_two_equal_constants_have_no_ccc() -> None:
     """Nothing varies, so there is nothing to agree on."""
     assert math.isnan(evaluate("ccc", np.ones(3), np.ones(3)))
+    assert math.isnan(evaluate("ccc", np.full(10, 0.1), np.full(10, 0.1)))  # whose mean is not 0.1
 
 
 @pytest.mark.parametrize("name", CATEGORICAL)
@@ -273,7 +291,12 @@ def test_categorical_metrics_refuse(
         (np.zeros(2), np.array([0.0, np.nan]), r"predicted\[1\]"),
         (np.array([np.inf, 0.0]), np.zeros(2), r"truth\[0\] = inf"),
         (np.zeros(2), np.zeros(3), "predicted"),
-        (np.zeros((2, 2)), np.zeros((2, 2)), "truth"),
+        (np.zeros((2, 2, 1)), np.zeros((2, 2, 1)), r"expected shape \(sample,\) or"),
+        (np.zeros((2, 3)), np.zeros((2, 2)), r"predicted .* expected shape \(2, 3\)"),
+        (np.zeros((2, 2)), np.array([[0.0, 0.0], [0.0, np.nan]]), r"predicted\[1, 1\]"),
+        (np.array([[0.0, -np.inf]]), np.zeros((1, 2)), r"truth\[0, 1\] = -inf"),
+        (np.zeros((2, 0)), np.zeros((2, 0)), "no dimension"),
+        (np.array(["a"]), np.array(["b"]), "numbers"),
     ],
 )
 def test_continuous_metrics_refuse(
