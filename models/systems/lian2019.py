@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from serlab.bench.contracts import FeatureSpec, Scalar, Segments, Sizes, Stage, Unlabelled, setting
 from serlab.bench.data import Batch
-from serlab.bench.train import Output
+from serlab.bench.network import Output
 from serlab.models.components.adversary import AdversarialSettings
 from serlab.models.components.context import Turns
 from serlab.models.components.losses import emotion_loss

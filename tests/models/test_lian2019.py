@@ -78,10 +78,10 @@ def total(made: Lian2019, network: nn.Module, batch: Batch) -> Tensor:
 
 
 def every_option() -> Iterator[tuple[str, str]]:
-    """Each option of each slot; the functionals are not the network's."""
+    """Each option of each slot but those of the features, and the one that needs faces."""
     for slot in SLOTS:
         for option in options_of(slot):
-            if slot != "functionals":
+            if slot != "functionals" and (slot, option) != ("adversary", "modality"):
                 yield slot, option
 
 
