@@ -127,7 +127,7 @@ def _centred(values: Floats) -> Floats:
 def _scaled(values: Floats) -> Floats:
     """Values with a largest size of 1, so that no product can underflow; zeros stay."""
     largest = np.abs(values).max(axis=0)
-    return cast(Floats, values / np.where(largest > 0, largest, 1.0))
+    return values / np.where(largest > 0, largest, 1.0)
 
 
 def _mean_ratio(above: Floats, below: Floats) -> float:

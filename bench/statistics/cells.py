@@ -6,8 +6,8 @@ those recognised. As a speaker draws the recall towards itself by its share h_sc
 its term is divided by sqrt(1 - h_sc), the correction CR2 of Bell and McCaffrey (Survey
 Methodology 28, 2002); with equal shares the table's variance is then the usual one over S - 1.
 Other metrics have delete-one-speaker jackknife values (Efron and Stein, Annals of Statistics 9,
-1981). Both are centred, so that the mean of a seed's column is the metric itself, not one with
-its bias corrected.
+1981), those of continuous labels from each speaker's moments. Both are centred, so that the mean
+of a seed's column is the metric itself, not one with its bias corrected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,19 @@ from serlab.bench.metrics.base import (
     metric,
     predicted_classes,
 )
-from serlab.bench.statistics.records import ArmPredictions, Array, Cells, Floats
+from serlab.bench.statistics.moments import BY_MOMENTS, without_each
+from serlab.bench.statistics.records import (
+    ArmPredictions,
+    Array,
+    Cells,
+    Floats,
+    Integers,
+    coded,
+)
+
+
+class Undefined(BadValue):
+    """A metric that has no value for these predictions, such as the PCC of constant ones."""
 
 
 def cells(arm: ArmPredictions, metric_name: str) -> Cells:
@@ -29,17 +41,20 @@ def cells(arm: ArmPredictions, metric_name: str) -> Cells:
 
     Raises:
         UnknownName: no metric has this name.
-        BadValue: the predictions are none that the metric can take, or it is undefined for
-            them with or without one of the speakers.
+        BadValue: the predictions are none that the metric can take.
+        Undefined: it has no value for them, with or without one of the speakers.
     """
     found = metric(metric_name)
-    speakers = tuple(sorted(set(arm.speakers)))
-    index = np.searchsorted(np.array(speakers), np.array(arm.speakers))
+    speakers, index = coded(arm.speakers)
+    note = ""
     if metric_name in ("ua", "wa"):
         values, note = _by_influence(arm, index, by_class=metric_name == "ua")
+    elif metric_name in BY_MOMENTS:
+        whole, without = without_each(arm, index, metric_name)
+        values = _centred(found.name, whole.mean(axis=-1), without.mean(axis=-1), speakers)
     else:
-        columns = [_jackknife(found, arm.truth, scores, index, speakers) for scores in arm.scores]
-        values, note = np.stack(columns, axis=1), ""
+        whole = np.array([found(arm.truth, scores) for scores in arm.scores])
+        values = _centred(found.name, whole, _plain(found, arm, index), speakers)
     return Cells(metric=metric_name, speakers=speakers, seeds=arm.seeds, values=values, note=note)
 
 
@@ -95,19 +110,30 @@ def _lone(arm: ArmPredictions, numbers: Array) -> str:
     return f"{head}: what differs there between speakers is not included" if names else ""
 
 
-def _jackknife(
-    found: Metric, truth: Array, scores: Array, index: Array, speakers: tuple[str, ...]
-) -> Floats:
-    """Centred jackknife values (speaker,) of one seed."""
-    whole = found(truth, scores)
-    if not np.isfinite(whole):
-        raise BadValue(found.name, whole, "predictions for which it is defined, not constant ones")
+def _plain(found: Metric, arm: ArmPredictions, index: Integers) -> Floats:
+    """The metric without each speaker, (speaker, seed); none where there is but one."""
+    n_speakers = int(index.max()) + 1
+    without = np.zeros((n_speakers if n_speakers > 1 else 0, len(arm.seeds)))
+    for speaker, row in enumerate(without):
+        rest = np.flatnonzero(index != speaker)
+        row[:] = [found(arm.truth[rest], scores[rest]) for scores in arm.scores]
+    return without
+
+
+def _centred(name: str, whole: Floats, without: Floats, speakers: tuple[str, ...]) -> Floats:
+    """Jackknife values (speaker, seed) whose mean over speakers is the whole, (seed,).
+
+    ``without`` (speaker, seed) holds the metric without each of them.
+    """
+    if not np.isfinite(whole).all():
+        value = float(whole[~np.isfinite(whole)][0])
+        raise Undefined(name, value, "predictions for which it is defined, not constant ones")
     n_speakers = len(speakers)
     if n_speakers == 1:
-        return np.array([whole])
-    without = np.array([found(truth[index != s], scores[index != s]) for s in range(n_speakers)])
-    if not np.isfinite(without).all():
-        name = speakers[int(np.argmin(np.isfinite(without)))]
-        raise BadValue(found.name, "nan", f'it to be defined without speaker "{name}" too')
-    values: Floats = whole + (n_speakers - 1) * (without.mean() - without)
+        return whole[None]
+    undefined = ~np.isfinite(without).all(axis=1)
+    if undefined.any():
+        lone = speakers[int(np.argmax(undefined))]
+        raise Undefined(name, "nan", f'it to be defined without speaker "{lone}" too')
+    values: Floats = whole + (n_speakers - 1) * (without.mean(axis=0) - without)
     return values

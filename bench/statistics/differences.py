@@ -8,9 +8,17 @@ from dataclasses import replace
 import numpy as np
 
 from serlab.bench.errors import BadValue, NotComparable
-from serlab.bench.statistics.cells import cells
+from serlab.bench.statistics.cells import Undefined, cells
 from serlab.bench.statistics.crossed import ROUNDING, crossed_interval
-from serlab.bench.statistics.records import ArmPredictions, Estimate, Floats, Interval, Spread
+from serlab.bench.statistics.records import (
+    ArmPredictions,
+    Estimate,
+    Floats,
+    Integers,
+    Interval,
+    Spread,
+    coded,
+)
 
 
 def level_estimate(arm: ArmPredictions, *, metric: str, level: float = 0.95) -> Estimate:
@@ -19,9 +27,28 @@ def level_estimate(arm: ArmPredictions, *, metric: str, level: float = 0.95) -> 
     Raises:
         UnknownName: no metric has this name.
         BadValue: the predictions are none that the metric can take.
+        Undefined: it has no value for them.
     """
     table = cells(arm, metric)
     return _noted(crossed_interval(table.values, level=level), table.note)
+
+
+def dimension_estimates(
+    arm: ArmPredictions, *, metric: str, level: float = 0.95
+) -> tuple[Estimate | Undefined, ...]:
+    """A continuous metric's value for each dimension alone, or why it has none there.
+
+    Raises:
+        UnknownName: no metric has this name.
+        BadValue: the predictions are none that the metric can take.
+    """
+    found: list[Estimate | Undefined] = []
+    for place in range(arm.truth.shape[1]):
+        try:
+            found.append(level_estimate(arm.dimension(place), metric=metric, level=level))
+        except Undefined as error:
+            found.append(error)
+    return tuple(found)
 
 
 def difference(
@@ -124,20 +151,39 @@ def fold_spread(values: Sequence[float]) -> Spread:
 
 
 def _in_order_of(base: ArmPredictions, arm: ArmPredictions) -> ArmPredictions:
-    """The arm with its utterances in the base's order, found to be the same ones."""
+    """The arm with its rows in the base's order, found to be the same ones."""
     _check_same(base, arm)
-    places = {name: i for i, name in enumerate(arm.ids)}
-    order = np.array([places[name] for name in base.ids])
-    speakers = tuple(arm.speakers[i] for i in order)
-    sorted_arm = replace(
-        arm, ids=base.ids, speakers=speakers, truth=arm.truth[order], scores=arm.scores[:, order]
-    )
+    if base.ids != arm.ids or not np.array_equal(base.frames, arm.frames):
+        arm = _reordered(base, arm)
     for key in ("speakers", "truth"):
-        unlike = np.asarray(getattr(base, key)) != np.asarray(getattr(sorted_arm, key))
+        pair = (np.asarray(getattr(one, key)) for one in (base, arm))
+        unlike = np.not_equal(*pair)
         if unlike.any():
-            name = base.ids[int(np.argmax(unlike))]
+            name = base.ids[int(np.argwhere(unlike)[0][0])]
             raise NotComparable(f'utterance "{name}" has another {key.removesuffix("s")} in each')
-    return sorted_arm
+    return arm
+
+
+def _reordered(base: ArmPredictions, arm: ArmPredictions) -> ArmPredictions:
+    theirs, mine = _order(base), _order(arm)
+    if base.frames.size and not np.array_equal(base.frames[theirs], arm.frames[mine]):
+        raise NotComparable("an utterance has other frames in each")
+    order = np.empty_like(mine)
+    order[theirs] = mine
+    return replace(
+        arm,
+        ids=base.ids,
+        speakers=tuple(arm.speakers[i] for i in order),
+        truth=arm.truth[order],
+        scores=arm.scores[:, order],
+        frames=base.frames,
+    )
+
+
+def _order(arm: ArmPredictions) -> Integers:
+    """The places of the rows, sorted by id and frame."""
+    places = coded(arm.ids)[1]
+    return np.lexsort((arm.frames, places) if arm.frames.size else (places,))
 
 
 def _check_same(base: ArmPredictions, arm: ArmPredictions) -> None:
@@ -145,17 +191,20 @@ def _check_same(base: ArmPredictions, arm: ArmPredictions) -> None:
         raise NotComparable(f"unlike folds: split {base.split} and {arm.split}")
     if base.labels and arm.labels and base.labels != arm.labels:
         raise NotComparable(f"unlike classes: {_few(base.labels)} and {_few(arm.labels)}")
-    if base.scores.shape[2:] != arm.scores.shape[2:]:
+    if base.scores.shape[2:] != arm.scores.shape[2:] or base.truth.ndim != arm.truth.ndim:
         shapes = f"{base.scores.shape[2:]} and {arm.scores.shape[2:]}"
-        raise NotComparable(f"unlike numbers of classes: {shapes}")
+        what = "classes" if base.truth.ndim == arm.truth.ndim == 1 else "dimensions"
+        raise NotComparable(f"unlike numbers of {what}: {shapes}")
     unlike = set(base.ids) ^ set(arm.ids)
     if unlike:
         held = f"{len(unlike)} of {len(set(base.ids) | set(arm.ids))} utterances"
         raise NotComparable(f"{held} are in one only, such as {_few(sorted(unlike))}")
+    if len(base.ids) != len(arm.ids) or base.frames.size != arm.frames.size:
+        raise NotComparable(f"unlike numbers of frames: {len(base.ids)} and {len(arm.ids)}")
 
 
 def _with_seeds(arm: ArmPredictions, seeds: tuple[int, ...]) -> ArmPredictions:
-    return replace(arm, seeds=seeds, scores=arm.rows(seeds))
+    return arm if seeds == arm.seeds else replace(arm, seeds=seeds, scores=arm.rows(seeds))
 
 
 def _left_out(base: ArmPredictions, arm: ArmPredictions) -> str:

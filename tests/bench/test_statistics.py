@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,16 +15,17 @@ from hypothesis import strategies as st
 
 from serlab.bench.errors import BadValue, NotComparable, UnknownName
 from serlab.bench.metrics.base import METRICS, evaluate, metric
-from serlab.bench.statistics.cells import cells, recall_cells
+from serlab.bench.statistics.cells import Undefined, cells, recall_cells
 from serlab.bench.statistics.crossed import crossed_interval, variance_of_mean
 from serlab.bench.statistics.differences import (
     bootstrap_t,
     difference,
+    dimension_estimates,
     fold_spread,
     holm,
     level_estimate,
 )
-from serlab.bench.statistics.records import ArmPredictions
+from serlab.bench.statistics.records import ArmPredictions, Estimate
 
 
 def predictions(
@@ -67,6 +69,26 @@ def traces(seed: int = 0) -> ArmPredictions:
     )
 
 
+def frames(seed: int = 0, *, n_speakers: int = 5, n_seeds: int = 2) -> ArmPredictions:
+    """Frames of three dimensions, speakers of unequal length and level, in mixed order."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(3, 20, size=2 * n_speakers)
+    owner = np.repeat(np.arange(2 * n_speakers), lengths)
+    count = np.concatenate([np.arange(n) for n in lengths])
+    truth = rng.standard_normal((len(owner), 3)) + rng.standard_normal((2 * n_speakers, 3))[owner]
+    noise = rng.standard_normal((n_seeds, *truth.shape))
+    order = rng.permutation(len(owner))
+    return ArmPredictions(
+        seeds=tuple(range(n_seeds)),
+        ids=tuple(f"u{i}" for i in owner[order]),
+        frames=count[order],
+        speakers=tuple(f"s{i // 2}" for i in owner[order]),
+        truth=truth[order].astype(np.float32),
+        scores=(0.6 * truth + 5.0 + noise)[:, order].astype(np.float32),
+        labels=("arousal", "valence", "liking"),
+    )
+
+
 # --- cells ---------------------------------------------------------------------------------
 
 
@@ -84,6 +106,67 @@ def test_continuous_cells_have_the_metric_as_their_mean(name: str) -> None:
     arm = traces()
     expected = [evaluate(name, arm.truth, scores) for scores in arm.scores]
     np.testing.assert_allclose(cells(arm, name).values.mean(axis=0), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["ccc", "pcc", "rmse"])
+def test_cells_by_moments_are_the_plain_jackknife(name: str) -> None:
+    """To leave a speaker out of the moments is to leave its samples out of the metric."""
+    arm = frames()
+    held, n = np.array(arm.speakers), len(set(arm.speakers))
+    expected = np.zeros((n, len(arm.seeds)))
+    for r, scores in enumerate(arm.scores):
+        rest = [held != f"s{s}" for s in range(n)]
+        without = np.array([evaluate(name, arm.truth[k], scores[k]) for k in rest])
+        expected[:, r] = evaluate(name, arm.truth, scores) + (n - 1) * (without.mean() - without)
+    np.testing.assert_allclose(cells(arm, name).values, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["ccc", "pcc", "rmse"])
+def test_cells_of_several_dimensions_are_the_mean_of_theirs(name: str) -> None:
+    """Each dimension has a table of its own, and the arm's is their mean."""
+    arm = frames()
+    alone = [cells(arm.dimension(d), name).values for d in range(3)]
+    np.testing.assert_allclose(cells(arm, name).values, np.mean(alone, axis=0), atol=1e-12)
+    means = [e.mean for e in dimension_estimates(arm, metric=name) if isinstance(e, Estimate)]
+    assert np.mean(means) == pytest.approx(level_estimate(arm, metric=name).mean)
+
+
+@pytest.mark.parametrize("level", [1e4, 1e-4])
+def test_moments_keep_what_a_large_level_would_drown(level: float) -> None:
+    """Small movements about a large mean, and large ones about a small mean, are the same."""
+    arm = frames()
+    one = replace(arm, truth=arm.truth.astype(float), scores=arm.scores.astype(float))
+    moved = replace(one, truth=one.truth + level, scores=one.scores + level)
+    np.testing.assert_allclose(cells(moved, "ccc").values, cells(one, "ccc").values, atol=1e-9)
+
+
+def test_an_undefined_dimension_is_told_and_the_others_stand() -> None:
+    """A constant prediction of one dimension has no PCC there, and so none in the mean."""
+    arm = frames()
+    scores = arm.scores.copy()
+    scores[:, :, 1] = 0.1
+    found = dimension_estimates(replace(arm, scores=scores), metric="pcc")
+    assert [type(one) for one in found] == [Estimate, Undefined, Estimate]
+    with pytest.raises(Undefined, match="pcc = nan: expected predictions for which"):
+        cells(replace(arm, scores=scores), "pcc")
+
+
+def test_cells_of_many_frames_have_the_metric_as_their_mean() -> None:
+    """Many frames of many speakers have the metric as their mean, whatever their order."""
+    rng = np.random.default_rng(0)
+    truth = rng.standard_normal((200_000, 3)).cumsum(axis=0).astype(np.float32)
+    scores = truth[None] + rng.standard_normal((1, *truth.shape)).astype(np.float32)
+    owner = rng.integers(64, size=len(truth))
+    arm = ArmPredictions(
+        seeds=(0,),
+        ids=tuple(f"r{i}" for i in owner),
+        frames=np.arange(len(truth)),
+        speakers=tuple(f"r{i}" for i in owner),
+        truth=truth,
+        scores=scores,
+    )
+    expected = evaluate("ccc", truth, scores[0])
+    assert cells(arm, "ccc").values.mean() == pytest.approx(expected, abs=1e-12)
 
 
 def test_influence_is_the_jackknife_where_speakers_are_alike() -> None:
@@ -177,6 +260,58 @@ def test_a_difference_of_traces() -> None:
     found = difference(base, replace(base, scores=0.5 * (base.scores + base.truth)), metric="rmse")
     assert found.mean < 0
     assert found.estimable
+
+
+def test_frames_pair_whatever_their_order() -> None:
+    """An arm whose frames come in another order does not differ from itself."""
+    base = frames()
+    order = np.random.default_rng(1).permutation(len(base.ids))
+    arm = replace(
+        base,
+        ids=tuple(base.ids[i] for i in order),
+        frames=base.frames[order],
+        speakers=tuple(base.speakers[i] for i in order),
+        truth=base.truth[order],
+        scores=base.scores[:, order],
+    )
+    found = difference(base, arm, metric="ccc")
+    assert (found.mean, found.p) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: {"frames": a.frames + 1}, "an utterance has other frames in each"),
+        (lambda a: {"truth": a.truth + (a.frames == 2)[:, None]}, "has another truth"),
+        (lambda a: {"labels": ("valence", "arousal", "liking")}, "unlike classes"),
+    ],
+)
+def test_unlike_frames_are_not_compared(
+    change: Callable[[ArmPredictions], dict], words: str
+) -> None:
+    """The error says what differs."""
+    base = frames()
+    with pytest.raises(NotComparable, match=words):
+        difference(base, replace(base, **change(base)), metric="ccc")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: {"frames": a.frames * 0}, r"predictions.ids = 'u\d@0': .* frame .* once"),
+        (lambda a: {"frames": a.frames[:3]}, "predictions.frames"),
+        (lambda a: {"truth": a.truth[:, :2]}, "predictions.scores"),
+        (lambda a: {"truth": a.truth[:, :, None]}, "predictions.truth"),
+        (lambda a: {"labels": ("arousal",)}, "1 dimensions, as there are labels"),
+    ],
+)
+def test_frames_that_do_not_fit_are_refused(
+    change: Callable[[ArmPredictions], dict], words: str
+) -> None:
+    """Frames told twice and unlike shapes are found where the record is made."""
+    arm = frames()
+    with pytest.raises(BadValue, match=words):
+        replace(arm, **change(arm))
 
 
 def test_pairing_narrows_the_interval() -> None:
@@ -344,7 +479,7 @@ def test_the_spread_over_folds() -> None:
             fold_spread(wrong)
 
 
-@pytest.mark.parametrize("name", ["cells", "crossed", "differences", "power"])
+@pytest.mark.parametrize("name", ["cells", "crossed", "differences", "power", "records"])
 def test_the_examples_of_the_docstrings_hold(name: str) -> None:
     """Doctests run and pass."""
     result = doctest.testmod(importlib.import_module(f"serlab.bench.statistics.{name}"))
