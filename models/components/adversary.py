@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -22,10 +23,13 @@ from torch.nn import functional as F
 
 from serlab.bench.contracts import Sizes, TrainingSettings, setting
 from serlab.bench.data import Batch
+from serlab.bench.errors import BadValue
 from serlab.models.variant import OPTIONS
 
 Schedule = Callable[[float, float], float]
 """(progress, largest) -> lambda."""
+MODALITY_WIDTH = 20
+"""Units of the second hidden layer of the modality's head [C]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +125,37 @@ class SpeakerAndCorpusAdversary(SpeakerAdversary):
         reversed_ = reverse_gradient(embedding, strength)
         corpus = named("corpus", self.corpus(reversed_), batch.corpora)
         return {**named("speaker", self.head(reversed_), batch.speakers), **corpus}
+
+
+@OPTIONS.register("adversary.modality", source="AV4SER (Wei et al., Interspeech 2022)", tag="C")
+class ModalityAdversary(nn.Module):
+    """Speech against faces: one logit by two hidden layers behind a gradient reversal.
+
+    The items of the stream "train" are speech, those of any other stream faces. The authors'
+    head averages its logit over an utterance's maps; here it sees the mean over them [I], as
+    the other adversaries do.
+    """
+
+    terms: tuple[str, ...] = ("modality",)
+
+    def __init__(
+        self, n_in: int, sizes: Sizes, settings: AdversarialSettings, schedule: Schedule
+    ) -> None:
+        super().__init__()
+        if "face" not in sizes.n_features:
+            raise BadValue("adversary", "modality", "a system that also trains on faces")
+        widths = (n_in, settings.domain_width, MODALITY_WIDTH)
+        hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
+        self.head = nn.Sequential(*hidden, nn.Linear(MODALITY_WIDTH, 1))
+        self.largest = settings.reversal
+        self.schedule = schedule
+
+    def forward(self, embedding: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        """Binary cross-entropy of the modality."""
+        strength = self.schedule(batch.progress, self.largest)
+        logits = self.head(reverse_gradient(embedding, strength)).squeeze(1).float()
+        seen = torch.full_like(logits, float(batch.stream != "train"))
+        return {"modality": F.binary_cross_entropy_with_logits(logits, seen)}
 
 
 def named(name: str, scores: Tensor, domains: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,53 @@
+"""Zero maps: an utterance's frames cut into a fixed number of maps, and which of them count.
+
+Every option takes the maps that are filled, (item, map), and gives those that count, in the same
+shape. Filled maps come first, and there is at least one.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from serlab.models.variant import OPTIONS
+
+
+def cut_maps(x: Tensor, mask: Tensor, n_maps: int, map_frames: int) -> tuple[Tensor, Tensor]:
+    """Frames (item, frame, value) cut into maps, as AV4SER does with 5 maps of 224 frames [C].
+
+    Each item is cut by its own length T. One that is shorter than ``map_frames + n_maps`` gets
+    ``map_frames / 2`` zero frames at either end. Maps begin every T // n_maps frames while they
+    begin before T - map_frames; the others stay zero, and from 229 to 240 frames all but one do.
+
+    Args:
+        x: padded at the end.
+        mask: (item, frame), true where a frame is real.
+        n_maps: maps of every item.
+        map_frames: frames of a map, an even number not below ``n_maps``.
+
+    Returns:
+        Maps (item, map, map_frames, value), and (item, map), true where a map is filled.
+    """
+    length = mask.sum(dim=1)
+    pad = (length < map_frames + n_maps) * (map_frames // 2)
+    total = length + 2 * pad
+    hop = torch.div(total, n_maps, rounding_mode="floor")
+    start = torch.arange(n_maps, device=x.device) * hop.unsqueeze(1)
+    filled = start < (total - map_frames).unsqueeze(1)
+    frame = (start - pad.unsqueeze(1)).unsqueeze(2) + torch.arange(map_frames, device=x.device)
+    real = (frame >= 0) & (frame < length[:, None, None]) & filled.unsqueeze(2)
+    items = torch.arange(len(x), device=x.device)[:, None, None]
+    maps = x[items, frame.clamp(0, x.shape[1] - 1)]
+    return maps.masked_fill(~real.unsqueeze(3), 0.0), filled
+
+
+@OPTIONS.register("zero_maps.native", source="AV4SER", tag="C")
+def native(filled: Tensor) -> Tensor:
+    """All maps: the empty ones enter means and batch statistics, and the fusion's last step."""
+    return torch.ones_like(filled)
+
+
+@OPTIONS.register("zero_maps.masked", source="ours", tag="I")
+def masked(filled: Tensor) -> Tensor:
+    """Filled maps alone; the empty ones are not even computed."""
+    return filled
