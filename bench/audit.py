@@ -54,6 +54,33 @@ def audio_hashes(utterances: Iterable[Utterance], cache: Cache) -> dict[str, str
     return found
 
 
+def audit_outside(
+    outside: Corpus, split: Split, hashes: Mapping[str, str], theirs: Mapping[str, str]
+) -> tuple[Finding, ...]:
+    """Recordings of an outside corpus that some fold tests or validates on.
+
+    Args:
+        outside: the corpus that is trained on beside the tested one.
+        split: the folds.
+        hashes: content hash of the tested corpus's audio, by id.
+        theirs: that of the outside corpus's.
+    """
+    held = {content: name for name, content in theirs.items()}
+    found = {
+        fold.name: [i for i in (*fold.test, *fold.validation) if hashes[i] in held]
+        for fold in split.folds
+    }
+    folds = tuple(name for name, ids in found.items() if ids)
+    shared = sorted({i for ids in found.values() for i in ids})
+    if not shared:
+        return ()
+    text = (
+        f"{len(shared)} tested or validating recordings are also in the outside corpus "
+        f"{outside.name}, which is trained on, such as {shared[0]}"
+    )
+    return (Finding(severity="leak", kind="outside", count=len(shared), folds=folds, text=text),)
+
+
 def audit_split(
     corpus: Corpus, split: Split, hashes: Mapping[str, str] | None = None
 ) -> tuple[Finding, ...]:

@@ -156,7 +156,7 @@ class Fold:
 
 Target = Literal["emotion", "traces"]
 Normalisation = Literal["none", "train", "speaker"]
-Selection = Literal["validation-ua", "validation-loss", "last-epoch"]
+Selection = Literal["validation-score", "validation-loss", "last-epoch"]
 AbsentClasses = Literal["dropped"]
 
 
@@ -176,7 +176,10 @@ class ProtocolSpec:
     labels: tuple[str, ...] = ()
     """The classes (or the traces' dimensions), in order; empty means the corpus's own."""
     normalisation: Normalisation = "train"
-    selection: Selection = "validation-ua"
+    selection: Selection = "validation-score"
+    """What chooses the epoch: the score (UA, or the mean CCC of traces), or the loss."""
+    speaker_probe: bool = False
+    """Whether a linear probe tells how much of the speakers the embeddings hold."""
     absent_classes: AbsentClasses = "dropped"
     """What a fold's mean does with a class that its test part lacks; pooled figures have all."""
     seed: int = 0
@@ -483,7 +486,8 @@ class FoldResult:
     reason: str = ""
     chosen_epoch: int | None = None
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """Per epoch: "train_loss", "validation_loss", "validation_ua", and a stage's own losses."""
+    """Per epoch: "train_loss", "validation_loss", "validation_ua" (or "validation_ccc"), and a
+    stage's own losses."""
     measurements: Mapping[str, Measurement] = field(default_factory=dict)
     predictions: Predictions | None = None
     environment: str = ""

@@ -1,4 +1,4 @@
-"""From features to mini-batches: normalisation, segments, padding, masks and augmentation."""
+"""From features to mini-batches: normalisation, segments, dialogues, padding and masks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from serlab.bench.contracts import Augmentation, FloatArray, Segments, Sizes, Utterance
+from serlab.bench.contracts import FloatArray, Segments, Sizes, Utterance
 from serlab.bench.errors import BadValue
 from serlab.bench.seeds import generator
 
@@ -71,10 +72,11 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Normaliser:
-    """Mean and standard deviation of each value of each input, by speaker where asked for.
+    """Mean and standard deviation of each value of each input, by group of utterances.
 
-    Under "train" the statistics are those of the training utterances, whoever speaks. Under
-    "speaker" (transductive) each speaker's own utterances give theirs.
+    Under "train" the statistics are those of the training utterances, whoever speaks, and an
+    outside corpus has its own. Under "speaker" (transductive) each speaker's own utterances
+    give theirs.
     """
 
     mode: str
@@ -84,29 +86,39 @@ class Normaliser:
 
     @classmethod
     def fit(
-        cls, mode: str, arrays: Arrays, train: Sequence[Utterance], everyone: Sequence[Utterance]
+        cls,
+        mode: str,
+        arrays: Arrays,
+        train: Sequence[Utterance],
+        everyone: Sequence[Utterance],
+        outside: Sequence[Utterance] = (),
     ) -> Normaliser:
-        """Statistics from the training utterances, or from each speaker's own."""
+        """Statistics from the training utterances, or from each speaker's own.
+
+        Utterances without an input have no part in that input's statistics.
+        """
         groups: dict[str, list[str]] = {}
-        if mode == "train":
-            groups[""] = [u.id for u in train]
-        elif mode == "speaker":
-            for u in everyone:
-                groups.setdefault(u.speaker, []).append(u.id)
-        statistics = {
-            (name, group): _moments([arrays[name][i] for i in ids])
-            for name in arrays
-            for group, ids in groups.items()
-        }
+        for u in () if mode == "none" else (*(train if mode == "train" else everyone), *outside):
+            groups.setdefault(_group(mode, u), []).append(u.id)
+        statistics = {}
+        for name, found in arrays.items():
+            for group, ids in groups.items():
+                held = [found[i] for i in ids if i in found]
+                if held:
+                    statistics[name, group] = _moments(held)
         return cls(mode=mode, statistics=statistics)
 
-    def __call__(self, name: str, speaker: str, values: FloatArray) -> FloatArray:
-        """Normalised values, shape (frame, value)."""
+    def __call__(self, name: str, utterance: Utterance, values: FloatArray) -> FloatArray:
+        """Normalised values of an utterance, shape (frame, value)."""
         if self.mode == "none":
             return values
-        mean, deviation = self.statistics[name, speaker if self.mode == "speaker" else ""]
+        mean, deviation = self.statistics[name, _group(self.mode, utterance)]
         normal: FloatArray = (values - mean) / deviation
         return normal
+
+
+def _group(mode: str, utterance: Utterance) -> str:
+    return utterance.corpus if mode == "train" else utterance.speaker
 
 
 def _moments(arrays: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
@@ -120,15 +132,31 @@ def _moments(arrays: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rated:
+    """Continuous labels: by utterance id (frame, dimension), all at one rate."""
+
+    traces: Mapping[str, FloatArray]
+    rate_hz: float
+
+
+Place = tuple[int, float]
+"""Index of an utterance, and where a segment of it starts, in seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Items:
     """The segments of some utterances, cut and batched on demand.
 
     Args:
         utterances: whose items these are; `Batch.items` counts in this order.
         arrays: features of every input.
-        rates: frames per second of every input; 0 for one vector an utterance, never cut.
-        labels: the classes in order.
-        speakers: the training speakers in order.
+        rates: frames per second of every input; 0 for what is never cut.
+        labels: the classes in order, or the dimensions of the traces.
+        speakers: the speakers that are trained on, in order.
+        corpora: the tested corpus, "", and the outside ones, in order.
+        rated: the continuous labels, where these are asked for.
+        n_context: how many of the last utterances stand in dialogues and are not scored.
+        name: the stream's name.
     """
 
     utterances: Sequence[Utterance]
@@ -139,18 +167,32 @@ class Items:
     labels: Sequence[str]
     speakers: Sequence[str]
     class_weights: Tensor
+    corpora: Sequence[str] = ("",)
+    rated: Rated | None = None
+    n_context: int = 0
+    name: str = "train"
 
-    def starts(self, hop_s: float) -> list[tuple[int, float]]:
-        """(utterance index, start in seconds) of every segment, at least one an utterance."""
+    @property
+    def scored(self) -> Sequence[Utterance]:
+        """The utterances without those that are context only."""
+        return self.utterances[: len(self.utterances) - self.n_context]
+
+    def starts(self, hop_s: float) -> list[Place]:
+        """Every segment, at least one an utterance.
+
+        A last stretch shorter than a segment is left out, but where frames are recognised: all
+        of them are asked for.
+        """
         length = self.segments.length_s
         found = []
         for index, u in enumerate(self.utterances):
             spare = self.duration_s(u) - length if length else 0.0
-            n = 1 + max(0, int(np.floor(spare / hop_s + 1e-6)))
+            steps = spare / hop_s
+            n = 1 + max(0, int(np.ceil(steps - 1e-6) if self.rated else np.floor(steps + 1e-6)))
             found += [(index, k * hop_s) for k in range(n)]
         return found
 
-    def drawn(self, rng: np.random.Generator) -> list[tuple[int, float]]:
+    def drawn(self, rng: np.random.Generator) -> list[Place]:
         """One segment of each utterance, at a place drawn anew.
 
         An utterance that is shorter and repeated may start anywhere in itself.
@@ -171,37 +213,64 @@ class Items:
         ]
         return max(lengths, default=0.0)
 
-    def batch(self, chosen: Sequence[tuple[int, float]], progress: float = 1.0) -> Batch:
+    def batch(self, chosen: Sequence[Place], progress: float = 1.0, stage: str = "") -> Batch:
         """The chosen segments, normalised, padded to the longest of them, and masked."""
         inputs, masks = {}, {}
         for name, rate in self.rates.items():
             inputs[name], masks[name] = self._padded(name, rate, chosen)
         utterances = [self.utterances[i] for i, _ in chosen]
-        classes = torch.tensor([self.labels.index(u.emotion or "") for u in utterances])
-        speakers = [self.speakers.index(u.speaker) if u.speaker in self.speakers else -1
-                    for u in utterances]  # fmt: skip
+        traces, trace_mask = self._traces(chosen)
+        dialogues: dict[str, int] = {}
+        for u in utterances:
+            dialogues.setdefault(u.dialogue or u.id, len(dialogues))
         return Batch(
             inputs=inputs,
             masks=masks,
-            targets=torch.nn.functional.one_hot(classes, len(self.labels)).float(),
-            speakers=torch.tensor(speakers),
+            targets=self._targets(utterances),
+            traces=traces,
+            trace_mask=trace_mask,
+            speakers=torch.tensor([_index(self.speakers, u.speaker) for u in utterances]),
+            corpora=torch.tensor([_index(self.corpora, u.corpus) for u in utterances]),
+            dialogues=torch.tensor([dialogues[u.dialogue or u.id] for u in utterances]),
+            turns=torch.tensor([u.turn or 0 for u in utterances]),
             items=torch.tensor([i for i, _ in chosen]),
             class_weights=self.class_weights,
+            stage=stage,
+            stream=self.name,
             progress=progress,
         )
 
-    def _padded(
-        self, name: str, rate: float, chosen: Sequence[tuple[int, float]]
-    ) -> tuple[Tensor, Tensor]:
+    def truth(self) -> npt.NDArray[Any]:
+        """What is right for the scored utterances: class indices, or the traces in one array."""
+        if self.rated:
+            return np.concatenate([self.rated.traces[u.id] for u in self.scored])
+        return np.array([self.labels.index(u.emotion or "") for u in self.scored])
+
+    def _targets(self, utterances: Sequence[Utterance]) -> Tensor:
+        if self.rated:
+            return torch.zeros(len(utterances), 0)
+        targets = torch.zeros(len(utterances), len(self.labels))
+        for row, u in enumerate(utterances):
+            if u.emotion in self.labels:
+                targets[row, self.labels.index(u.emotion)] = 1.0
+        return targets
+
+    def _traces(self, chosen: Sequence[Place]) -> tuple[Tensor, Tensor]:
+        if not self.rated:
+            return torch.zeros(len(chosen), 0, 0), torch.zeros(len(chosen), 0, dtype=torch.bool)
+        empty = np.zeros((0, len(self.labels)), np.float32)
+        rate, found = self.rated.rate_hz, []
+        length = round(self.segments.length_s * rate)
+        for index, start in chosen:
+            u = self.utterances[index]
+            values = self.rated.traces.get(u.id, empty) if u.traces is not None else empty
+            first = round(start * rate)
+            found.append(values[first : first + length] if length else values)
+        return _pad(found, length)
+
+    def _padded(self, name: str, rate: float, chosen: Sequence[Place]) -> tuple[Tensor, Tensor]:
         pieces = [self._piece(name, rate, index, start) for index, start in chosen]
-        fixed = round(self.segments.length_s * rate)
-        longest = fixed or max(len(p) for p in pieces)
-        values = np.zeros((len(pieces), longest, pieces[0].shape[1]), np.float32)
-        mask = np.zeros((len(pieces), longest), np.bool_)
-        for row, piece in enumerate(pieces):
-            values[row, : len(piece)] = piece
-            mask[row, : len(piece)] = True
-        return torch.from_numpy(values), torch.from_numpy(mask)
+        return _pad(pieces, round(self.segments.length_s * rate))
 
     def _piece(self, name: str, rate: float, index: int, start: float) -> FloatArray:
         utterance = self.utterances[index]
@@ -213,24 +282,55 @@ class Items:
                 values = values[np.arange(first, first + length) % len(values)]
             else:
                 values = values[first : first + length]
-        return self.normaliser(name, utterance.speaker, values)
+        return self.normaliser(name, utterance, values) if len(values) else values
 
     def training_batches(
         self, size: int, rng: np.random.Generator
-    ) -> tuple[int, Iterator[Sequence[tuple[int, float]]]]:
+    ) -> tuple[int, Iterator[Sequence[Place]]]:
         """How many mini-batches an epoch has, and their segments, shuffled.
 
         A last batch of one item joins the one before, since batch normalisation needs two.
         """
+        groups = self._groups(rng)
+        order = rng.permutation(len(groups))
+        bounds = list(range(0, len(groups), size))
+        if len(bounds) > 1 and len(groups) - bounds[-1] == 1:
+            bounds.pop()
+        ends = [*bounds[1:], len(groups)]
+        batches = (
+            [place for i in order[a:b] for place in groups[i]]
+            for a, b in zip(bounds, ends, strict=True)
+        )
+        return len(bounds), batches
+
+    def _groups(self, rng: np.random.Generator) -> list[list[Place]]:
+        """What stays together in a mini-batch: single segments, or whole dialogues."""
         train_hop = self.segments.train_hop_s
         chosen = self.drawn(rng) if self.segments.random_start else self.starts(train_hop)
-        order = rng.permutation(len(chosen))
-        bounds = list(range(0, len(chosen), size))
-        if len(bounds) > 1 and len(chosen) - bounds[-1] == 1:
-            bounds.pop()
-        ends = [*bounds[1:], len(chosen)]
-        batches = ([chosen[i] for i in order[a:b]] for a, b in zip(bounds, ends, strict=True))
-        return len(bounds), batches
+        return self.dialogues(chosen) if self.segments.dialogues else [[place] for place in chosen]
+
+    def dialogues(self, chosen: Sequence[Place]) -> list[list[Place]]:
+        """The segments by dialogue, in order of first appearance."""
+        held: dict[str, list[Place]] = {}
+        for place in chosen:
+            u = self.utterances[place[0]]
+            held.setdefault(u.dialogue or u.id, []).append(place)
+        return list(held.values())
+
+
+def _pad(pieces: Sequence[FloatArray], fixed: int) -> tuple[Tensor, Tensor]:
+    """(item, frame, value) and the mask (item, frame), padded with zeros to the longest."""
+    longest = fixed or max(len(p) for p in pieces)
+    values = np.zeros((len(pieces), longest, pieces[0].shape[1]), np.float32)
+    mask = np.zeros((len(pieces), longest), np.bool_)
+    for row, piece in enumerate(pieces):
+        values[row, : len(piece)] = piece
+        mask[row, : len(piece)] = True
+    return torch.from_numpy(values), torch.from_numpy(mask)
+
+
+def _index(names: Sequence[str], name: str) -> int:
+    return names.index(name) if name in names else -1
 
 
 def class_weights(kind: str, utterances: Sequence[Utterance], labels: Sequence[str]) -> Tensor:
@@ -241,53 +341,6 @@ def class_weights(kind: str, utterances: Sequence[Utterance], labels: Sequence[s
     if (counts == 0).any():
         raise BadValue("class_weights", kind, "every class in the training part")
     return torch.tensor(counts.sum() / (len(labels) * counts), dtype=torch.float32)
-
-
-def augment(
-    batch: Batch, how: Augmentation, rates: Mapping[str, float], rng: np.random.Generator
-) -> Batch:
-    """The batch with training-time masks, noise and mixing; what is zero is left out."""
-    inputs = dict(batch.inputs)
-    targets = batch.targets
-    for name, rate in rates.items():
-        x = inputs[name]
-        if how.noise:
-            noise = rng.standard_normal(x.shape, dtype=np.float32) * np.float32(how.noise)
-            x = (x + torch.from_numpy(noise)) * batch.masks[name].unsqueeze(-1)
-        if rate:
-            x = x * _kept(x, how, rate, rng)
-        inputs[name] = x
-    if how.mixup:
-        weight = float(rng.beta(how.mixup, how.mixup))
-        weight = max(weight, 1 - weight)
-        other = torch.from_numpy(rng.permutation(len(targets)))
-        inputs = {k: weight * x + (1 - weight) * x[other] for k, x in inputs.items()}
-        masks = {k: m | m[other] for k, m in batch.masks.items()}
-        targets = weight * targets + (1 - weight) * targets[other]
-        return _with(batch, inputs, masks, targets)
-    return _with(batch, inputs, batch.masks, targets)
-
-
-def _with(
-    batch: Batch, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], targets: Tensor
-) -> Batch:
-    return Batch(**{**vars(batch), "inputs": inputs, "masks": masks, "targets": targets})
-
-
-def _kept(x: Tensor, how: Augmentation, rate: float, rng: np.random.Generator) -> Tensor:
-    """(item, frame, value): 0 under a mask (the mean of normalised features), 1 elsewhere."""
-    b, t, v = x.shape
-    kept = np.ones((b, t, v), np.float32)
-    for row in range(b):
-        for _ in range(how.time_masks):
-            width = int(rng.integers(0, round(how.time_mask_s * rate) + 1))
-            start = int(rng.integers(0, max(1, t - width + 1)))
-            kept[row, start : start + width] = 0
-        for _ in range(how.frequency_masks):
-            width = int(rng.integers(0, round(how.frequency_mask_share * v) + 1))
-            start = int(rng.integers(0, max(1, v - width + 1)))
-            kept[row, :, start : start + width] = 0
-    return torch.from_numpy(kept)
 
 
 def example_batch(

@@ -28,12 +28,16 @@ def make_split(corpus: Corpus, protocol: ProtocolSpec) -> Split:
         SerlabError: the corpus cannot be cut that way, or a training part lacks a class.
     """
     entry = SPLITS.entry(protocol.split, where="protocol.split")
-    labels = protocol.labels or corpus.labels
+    traces = protocol.target == "traces"
+    known = corpus.dimensions if traces else corpus.labels
+    if traces and not known:
+        raise SerlabError(f"{corpus.name}: has no traces, and protocol.target asks for them")
+    labels = protocol.labels or known
     for label in labels:
-        if label not in corpus.labels:
-            kind = f"label of {corpus.name}"
-            raise UnknownName(kind, label, corpus.labels, where="protocol.labels")
-    used = [u for u in corpus.utterances if u.emotion in labels]
+        if label not in known:
+            kind = f"{'dimension' if traces else 'label'} of {corpus.name}"
+            raise UnknownName(kind, label, known, where="protocol.labels")
+    used = [u for u in corpus.utterances if (u.traces if traces else u.emotion in labels)]
     if not used:
         raise SerlabError(f"{corpus.name}: no utterance has one of the labels {', '.join(labels)}")
     folds = tuple(entry.load()(used, protocol))
@@ -174,7 +178,7 @@ def _check(
             if not fold.part(part):
                 raise SerlabError(f"{corpus}, fold {fold.name}: the {part} part is empty")
         missing = set(labels) - {utterances[i].emotion for i in fold.train}
-        if missing:
+        if missing and protocol.target == "emotion":
             raise SerlabError(
                 f"{corpus}, fold {fold.name}: the training part has no utterance of "
                 f"{', '.join(sorted(missing))}; leave the class out (protocol.labels) or cut the "

@@ -106,8 +106,13 @@ class Store:
             "id": held.ids,
             "speaker": held.speakers,
             "part": held.parts,
-            "truth": held.truth.astype(np.int16),
         }
+        if held.frames:
+            columns["frame"] = np.array(held.frames, np.int32)
+            for index in range(held.truth.shape[1]):
+                columns[f"truth_{index}"] = held.truth[:, index].astype(np.float32)
+        else:
+            columns["truth"] = held.truth.astype(np.int16)
         for index in range(held.scores.shape[1]):
             columns[f"score_{index}"] = held.scores[:, index].astype(np.float32)
         path = self._predictions_path(result.cell)
@@ -188,13 +193,19 @@ class Store:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
             raise BadFile(path, f"is not readable as Parquet: {error}") from None
-        names = [n for n in table.column_names if n.startswith("score_")]
+
+        def columns(prefix: str) -> Any:  # an array (row, column)
+            names = [n for n in table.column_names if n.startswith(prefix)]
+            return np.stack([table[n].to_numpy() for n in names], axis=1)
+
+        rated = "frame" in table.column_names
         return Predictions(
             ids=tuple(table["id"].to_pylist()),
             speakers=tuple(table["speaker"].to_pylist()),
             parts=tuple(table["part"].to_pylist()),
-            truth=table["truth"].to_numpy().astype(np.int64),
-            scores=np.stack([table[n].to_numpy() for n in names], axis=1),
+            truth=columns("truth_") if rated else table["truth"].to_numpy().astype(np.int64),
+            scores=columns("score_"),
+            frames=tuple(table["frame"].to_pylist()) if rated else (),
         )
 
     def meters(self) -> dict[str, Any]:  # JSON values of any shape

@@ -9,43 +9,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, MultiStepLR, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from serlab.bench.augment import augment
 from serlab.bench.contracts import Augmentation, FloatArray, Selection, Stage, TrainingSettings
-from serlab.bench.data import Batch, Items, augment
-from serlab.bench.metrics.categorical import ua
+from serlab.bench.data import Batch, Items, Place
+from serlab.bench.metrics.base import evaluate
+from serlab.bench.network import Network as Network  # the contract of what is trained
+from serlab.bench.network import Output as Output
+from serlab.bench.predict import predict
 from serlab.bench.seeds import generator, torch_seeded
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """What a network gives for a batch."""
-
-    scores: Tensor
-    """(item, class), before the softmax."""
-    embedding: Tensor
-    """(item, dimension): what the scores are made from."""
-    extras: Mapping[str, Tensor] = field(default_factory=dict)
-    """Whatever else can be looked at, such as attention maps (item, frequency, time)."""
-
-
-class Network(Protocol):
-    """What the loop asks of an ``nn.Module``."""
-
-    def __call__(self, batch: Batch) -> Output:
-        """Scores and embedding of a batch."""
-        ...
-
-    def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
-        """The named loss terms of a batch, each a mean over its items."""
-        ...
 
 
 class Diverged(Exception):
@@ -69,23 +47,41 @@ class _Best:
     state: dict[str, Tensor] | None = None
 
 
+@dataclass(kw_only=True)
+class _Feed:
+    """The mini-batches of a stream, drawn anew whenever they are used up."""
+
+    items: Items
+    size: int
+    rng: np.random.Generator
+    n_batches: int
+    left: Iterator[Sequence[Place]] = field(default_factory=lambda: iter(()))
+
+    def next(self) -> Sequence[Place]:
+        """The segments of the next mini-batch."""
+        found = next(self.left, None)
+        if found is None:
+            _, self.left = self.items.training_batches(self.size, self.rng)
+            found = next(self.left)
+        return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
     """Trains a network by its stages on one fold.
 
     Args:
-        train: items that gradients come from.
+        streams: items that gradients come from, by the names that stages ask for; "train" is
+            the fold's training part.
         validation: items that choose the epoch; None where the protocol holds none out.
-        streams: further items that stages may ask for by name.
     """
 
-    train: Items
+    streams: Mapping[str, Items]
     validation: Items | None
     augmentation: Augmentation
     selection: Selection
     seed: int
     device: torch.device
-    streams: Mapping[str, Items] = field(default_factory=dict)
 
     def run(self, network: nn.Module, stages: Sequence[Stage]) -> Trained:
         """Trains all stages in turn.
@@ -103,25 +99,21 @@ class Trainer:
         )
 
     def _stage(self, network: nn.Module, stage: Stage, curves: dict[str, list[float]]) -> int:
-        items = self.train if stage.stream == "train" else self.streams[stage.stream]
         settings = stage.training
-        rng = generator(self.seed, "batches", stage.name)
         trained = _select_parameters(network, stage.trains)
         optimiser = make_optimiser(trained, settings)
-        n_batches, _ = items.training_batches(settings.batch_size, generator(0, "count"))
+        feeds = [self._feed(stage, name) for name in stage.streams]
+        n_batches = feeds[0].n_batches
         schedule = make_schedule(optimiser, settings, n_batches)
         averaged = _averaged(network, settings)
         best = _Best()
         for epoch in range(settings.epochs):
-            network.train()
+            _training_mode(network)
             totals: dict[str, list[Tensor]] = {}
-            _, batches = items.training_batches(settings.batch_size, rng)
-            for step, chosen in enumerate(batches):
+            for step in range(n_batches):
                 progress = (epoch + step / n_batches) / settings.epochs
-                batch = items.batch(chosen, progress)
-                batch = augment(batch, self.augmentation, items.rates, rng)
-                batch = _smooth(batch, settings.label_smoothing).to(self.device)
-                terms = self._step(network, batch, stage, optimiser, trained)
+                batches = [self._batch(feed, stage, progress) for feed in feeds]
+                terms = self._step(network, batches, stage, optimiser, trained)
                 for name, value in terms.items():
                     totals.setdefault(name, []).append(value)
                 schedule.step()
@@ -136,26 +128,43 @@ class Trainer:
         network.load_state_dict(best.state if best.state is not None else final.state_dict())
         return best.epoch if best.state is not None else epoch
 
+    def _feed(self, stage: Stage, name: str) -> _Feed:
+        """The stream's batches; the first stream's numbers do not depend on what is beside it."""
+        words = ("batches", stage.name) + ((name,) if name != stage.streams[0] else ())
+        rng = generator(self.seed, *words)
+        items = self.streams[name]
+        count, _ = items.training_batches(stage.training.batch_size, generator(0, "count"))
+        return _Feed(items=items, size=stage.training.batch_size, rng=rng, n_batches=count)
+
+    def _batch(self, feed: _Feed, stage: Stage, progress: float) -> Batch:
+        batch = feed.items.batch(feed.next(), progress, stage.name)
+        batch = augment(batch, self.augmentation, feed.items.rates, feed.rng)
+        return _smooth(batch, stage.training.label_smoothing).to(self.device)
+
     def _step(
         self,
         network: nn.Module,
-        batch: Batch,
+        batches: Sequence[Batch],
         stage: Stage,
         optimiser: torch.optim.Optimizer,
         trained: Sequence[nn.Parameter],
     ) -> dict[str, Tensor]:
         bf16 = stage.training.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            output = network(batch)
-        terms: Mapping[str, Tensor] = network.losses(output, batch)  # type: ignore[operator]
-        used = {name: terms[name] for name in stage.losses}
-        loss = torch.stack([stage.losses[name] * term for name, term in used.items()]).sum()
+        terms: dict[str, Tensor] = {}
+        for batch in batches:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+                output = network(batch)
+            found: Mapping[str, Tensor] = network.losses(output, batch)  # type: ignore[operator]
+            for name in stage.losses:
+                if name in found:
+                    terms[name] = terms[name] + found[name] if name in terms else found[name]
+        loss = torch.stack([stage.losses[name] * term for name, term in terms.items()]).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if stage.training.gradient_clip:
             nn.utils.clip_grad_norm_(trained, stage.training.gradient_clip)
         optimiser.step()
-        parts = {name: term.detach() for name, term in used.items()} if len(used) > 1 else {}
+        parts = {n: term.detach() for n, term in terms.items()} if len(stage.losses) > 1 else {}
         return {"loss": loss.detach(), **parts}
 
     def _log(
@@ -184,13 +193,12 @@ class Trainer:
         if self.validation is None or not stage.selects:
             return
         bf16 = stage.training.precision == "bf16"
-        scores, truth = predict(network, self.validation, self.device, bf16=bf16)
-        loss = float(-np.log(np.clip(scores[np.arange(len(truth)), truth], 1e-12, 1)).mean())
-        accuracy = ua(truth, scores)
+        scores = predict(network, self.validation, self.device, stage=stage.name, bf16=bf16)
+        loss, score, name = _quality(self.validation, scores)
         curves.setdefault("validation_loss", []).append(loss)
-        curves.setdefault("validation_ua", []).append(accuracy)
+        curves.setdefault(f"validation_{name}", []).append(score)
         ranks = {
-            "validation-ua": (accuracy, -loss),
+            "validation-score": (score, -loss),
             "validation-loss": (-loss,),
             "last-epoch": (float(epoch),),
         }
@@ -200,41 +208,22 @@ class Trainer:
                 best.state = copy.deepcopy(network.state_dict())
 
 
-def predict(
-    network: nn.Module,
-    items: Items,
-    device: torch.device,
-    *,
-    batch_size: int = 64,
-    bf16: bool = False,
-) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Probabilities (utterance, class), means over segments, and the true classes."""
-    network.eval()
-    total = np.zeros((len(items.utterances), len(items.labels)))
-    count = np.zeros((len(items.utterances), 1))
-    for batch in _in_order(items, batch_size):
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            output = network(batch.to(device))
-        scores = output.scores.float().softmax(dim=1).cpu().numpy()
-        np.add.at(total, batch.items.numpy(), scores)
-        np.add.at(count, batch.items.numpy(), 1)
-    truth = np.array([items.labels.index(u.emotion or "") for u in items.utterances])
-    return (total / count).astype(np.float32), truth
-
-
-def _in_order(items: Items, size: int) -> Iterator[Batch]:
-    """All segments, those of like utterance length together, so that little is padding."""
-    chosen = items.starts(items.segments.test_hop_s)
-    if not items.segments.length_s:
-        chosen.sort(key=lambda pair: items.duration_s(items.utterances[pair[0]]))
-    for start in range(0, len(chosen), size):
-        yield items.batch(chosen[start : start + size])
+def _quality(items: Items, scores: FloatArray) -> tuple[float, float, str]:
+    """Loss, score and the score's name: cross-entropy and UA, or 1 - CCC and CCC."""
+    truth = items.truth()
+    if items.rated:
+        score = evaluate("ccc", truth, scores)
+        return 1 - score, score, "ccc"
+    loss = float(-np.log(np.clip(scores[np.arange(len(truth)), truth], 1e-12, 1)).mean())
+    return loss, evaluate("ua", truth, scores), "ua"
 
 
 def _smooth(batch: Batch, share: float) -> Batch:
-    if not share:
+    """Targets with a share given to all classes; what has no label keeps none."""
+    if not share or not batch.targets.shape[1]:
         return batch
-    return replace(batch, targets=batch.targets * (1 - share) + share / batch.targets.shape[1])
+    given = share * batch.targets.sum(dim=1, keepdim=True) / batch.targets.shape[1]
+    return replace(batch, targets=batch.targets * (1 - share) + given)
 
 
 def _averaged(network: nn.Module, settings: TrainingSettings) -> AveragedModel | None:
@@ -253,6 +242,15 @@ def _select_parameters(network: nn.Module, prefixes: Sequence[str]) -> list[nn.P
         if wanted:
             chosen.append(parameter)
     return chosen
+
+
+def _training_mode(network: nn.Module) -> None:
+    """Training mode, but for modules all of whose parameters are frozen: they stay as they are."""
+    network.train()
+    for module in network.modules():
+        held = list(module.parameters())
+        if held and not any(p.requires_grad for p in held):
+            module.eval()
 
 
 def make_optimiser(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -26,12 +27,15 @@ from serlab.bench.contracts import (
     Status,
     System,
     TrialSpec,
+    Unlabelled,
     Utterance,
 )
-from serlab.bench.data import Arrays, Items, Normaliser, class_weights
+from serlab.bench.data import Arrays, Items, Normaliser, Rated, class_weights
 from serlab.bench.meters.memory import peak_memory
+from serlab.bench.predict import embed, predict
+from serlab.bench.probe import speaker_probe
 from serlab.bench.seeds import seed_of, torch_seeded
-from serlab.bench.train import Diverged, Trained, Trainer, predict
+from serlab.bench.train import Diverged, Trainer
 
 
 class Estimator(Protocol):
@@ -54,19 +58,42 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What all folds of a corpus share: its utterances, its split and its features."""
+    """What all folds of a corpus share: its utterances, its split and its features.
+
+    Args:
+        corpus: the one that is tested.
+        split: its folds.
+        arrays: by input, by utterance id, of all utterances that the system uses.
+        rates: frames per second of every input.
+        outside: utterances of other corpora, whose ids and speakers are like no other's.
+        rated: the continuous labels, where the split asks for traces.
+    """
 
     corpus: Corpus
     split: Split
     arrays: Arrays
     rates: Mapping[str, float]
+    outside: tuple[Utterance, ...] = ()
+    rated: Rated | None = None
+
+    @cached_property
+    def known(self) -> dict[str, Utterance]:
+        """The corpus's utterances by id."""
+        return self.corpus.by_id()
 
     def utterances(self, ids: Sequence[str]) -> list[Utterance]:
         """The utterances of these ids, in order."""
-        known = self.corpus.by_id()
-        return [known[i] for i in ids]
+        return [self.known[i] for i in ids]
 
-    def sizes(self, n_speakers: int) -> Sizes:
+    def without_class(self, speakers: Collection[str]) -> list[Utterance]:
+        """The speakers' utterances whose emotion is none of the classes."""
+        return [
+            u
+            for u in self.corpus.utterances
+            if u.speaker in speakers and u.emotion not in self.split.labels
+        ]
+
+    def sizes(self, n_speakers: int, n_corpora: int) -> Sizes:
         """What a network must know to be built."""
         first = {name: next(iter(found.values())) for name, found in self.arrays.items()}
         return Sizes(
@@ -74,6 +101,8 @@ class Bench:
             n_speakers=n_speakers,
             n_features={name: values.shape[1] for name, values in first.items()},
             rate_hz=self.rates,
+            n_corpora=n_corpora,
+            target=self.split.protocol.target,
         )
 
 
@@ -93,12 +122,14 @@ def run_fold(
     wall, cpu = time.perf_counter(), time.process_time()
     with peak_memory(device) as measurements:
         try:
-            result = _fit(blank, fold, system, bench, torch.device(device), spec.max_epochs)
+            where = torch.device(device)
+            result, found = _fit(blank, fold, system, bench, where, spec.max_epochs)
+            measurements.update(found)
         except Diverged as error:
             result = replace(blank, status=Status.DIVERGED, reason=str(error))
         except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            reason = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            reason = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
             result = replace(blank, reason=reason)
     measurements["train_wall"] = Measurement(value=time.perf_counter() - wall, unit="s")
     measurements["train_cpu"] = Measurement(value=time.process_time() - cpu, unit="s")
@@ -112,94 +143,118 @@ def _fit(
     bench: Bench,
     device: torch.device,
     max_epochs: int,
-) -> FoldResult:
-    """The result with its status, curves and predictions filled in."""
-    parts = {part: bench.utterances(fold.part(part)) for part in Part}
-    items = _items(parts, system, bench)
-    judged = [part for part in (Part.TEST, Part.VALIDATION) if parts[part]]
+) -> tuple[FoldResult, dict[str, Measurement]]:
+    """The result with its status, curves and predictions, and what was measured on the way."""
+    parts, streams = fold_items(fold, system, bench)
+    judged = {part: parts[part] for part in (Part.TEST, Part.VALIDATION) if parts[part].scored}
+    train = streams["train"]
     seed = seed_of(blank.seed, bench.corpus.name, fold.name)
     with torch_seeded(seed, "weights"):
-        built = system.build(bench.sizes(len(items[Part.TRAIN].speakers)))
+        built = system.build(bench.sizes(len(train.speakers), len(train.corpora)))
     stages = tuple(_shortened(stage, max_epochs) for stage in system.stages())
+    measured: dict[str, Measurement] = {}
     curves: Mapping[str, tuple[float, ...]] = {}
     epoch = None
     if stages:
-        trained = _train(built.to(device), stages, items, system, bench, device, seed)
+        trainer = Trainer(
+            streams=streams,
+            validation=judged.get(Part.VALIDATION),
+            augmentation=system.augmentation(),
+            selection=bench.split.protocol.selection,
+            seed=seed,
+            device=device,
+        )
+        trained = trainer.run(built.to(device), stages)
         curves, epoch = trained.curves, trained.chosen_epoch
-        scores = {part: predict(built, items[part], device)[0] for part in judged}
+        scores = {part: predict(built, items, device) for part, items in judged.items()}
+        if bench.split.protocol.speaker_probe:
+            labelled = parts[Part.TRAIN]
+            speakers = [u.speaker for u in labelled.scored]
+            measured = speaker_probe(embed(built, labelled, device), speakers)
     else:
-        inputs, truth = vectors(items[Part.TRAIN])
+        inputs, truth = vectors(parts[Part.TRAIN])
         built.fit(inputs, truth, seed % 2**31)
-        scores = {part: built.predict(vectors(items[part])[0]) for part in judged}
-    return replace(
+        scores = {part: built.predict(vectors(items)[0]) for part, items in judged.items()}
+    result = replace(
         blank,
         status=Status.COMPLETED,
         chosen_epoch=epoch,
         curves=curves,
-        predictions=_predictions(parts, judged, scores, bench.split.labels),
+        predictions=_predictions(judged, scores),
     )
+    return result, measured
 
 
-def _items(
-    parts: Mapping[Part, Sequence[Utterance]], system: System, bench: Bench
-) -> dict[Part, Items]:
-    """The parts' items; only training utterances decide on normalisation and class weights."""
+def fold_items(
+    fold: Fold, system: System, bench: Bench
+) -> tuple[dict[Part, Items], dict[str, Items]]:
+    """The items of a fold's parts, and those that training draws from, by stream.
+
+    Only training utterances (and outside corpora) decide on normalisation and class weights.
+    Utterances that join unlabelled have their label taken away before anything sees them.
+    """
+    parts = {part: bench.utterances(fold.part(part)) for part in Part}
     train = parts[Part.TRAIN]
-    everyone = [u for part in Part for u in parts[part]]
+    wanted, wants = system.streams(), system.unlabelled()
+    outside = bench.outside if any(s.source == "outside" for s in wanted.values()) else ()
+    context = {part: _context(parts[part], wants, bench) for part in Part}
+    joined = [replace(u, emotion=None, traces=None) for u in parts[Part.TEST]]
+    more = joined if "test-speakers" in wants else []
+    speakers = {u.speaker for u in (*train, *more, *outside)}
+    everyone = [u for part in Part for u in (*parts[part], *context[part])]
     mode = bench.split.protocol.normalisation
-    normaliser = Normaliser.fit(mode, bench.arrays, train, everyone)
+    normaliser = Normaliser.fit(mode, bench.arrays, train, everyone, outside)
     stages = system.stages()
     kind = stages[-1].training.class_weights if stages else "none"
-    weights = class_weights(kind, train, bench.split.labels)
-    speakers = sorted({u.speaker for u in train})
-    return {
-        part: Items(
-            utterances=parts[part],
-            arrays=bench.arrays,
-            rates=bench.rates,
-            normaliser=normaliser,
-            segments=system.segments(),
-            labels=bench.split.labels,
-            speakers=speakers,
-            class_weights=weights,
-        )
-        for part in Part
-    }
-
-
-def _train(
-    network: torch.nn.Module,
-    stages: Sequence[Stage],
-    items: Mapping[Part, Items],
-    system: System,
-    bench: Bench,
-    device: torch.device,
-    seed: int,
-) -> Trained:
-    trainer = Trainer(
-        train=items[Part.TRAIN],
-        validation=items[Part.VALIDATION] if items[Part.VALIDATION].utterances else None,
-        augmentation=system.augmentation(),
-        selection=bench.split.protocol.selection,
-        seed=seed,
-        device=device,
+    rated = bench.split.protocol.target == "traces"
+    blank = Items(
+        utterances=(),
+        arrays=bench.arrays,
+        rates={name: bench.rates[name] for name in system.inputs()},
+        normaliser=normaliser,
+        segments=system.segments(),
+        labels=bench.split.labels,
+        speakers=sorted(speakers),
+        class_weights=class_weights("none" if rated else kind, train, bench.split.labels),
+        corpora=("", *sorted({u.corpus for u in outside})),
+        rated=bench.rated,
     )
-    return trainer.run(network, stages)
+    items = {
+        part: replace(blank, utterances=(*parts[part], *context[part]),
+                      n_context=len(context[part]))
+        for part in Part
+    }  # fmt: skip
+    whole = (*items[Part.TRAIN].utterances, *more)
+    streams = {"train": replace(blank, utterances=whole, n_context=len(whole) - len(train))}
+    for name, stream in wanted.items():
+        streams[name] = replace(
+            blank,
+            utterances=outside if stream.source == "outside" else train,
+            rates={input_: bench.rates[input_] for input_ in stream.inputs},
+            name=name,
+        )
+    return items, streams
+
+
+def _context(
+    part: Sequence[Utterance], wants: Collection[Unlabelled], bench: Bench
+) -> list[Utterance]:
+    """What joins a part without being scored: its speakers' utterances out of all classes."""
+    if "out-of-class" not in wants:
+        return []
+    found = bench.without_class({u.speaker for u in part})
+    return [replace(u, emotion=None, traces=None) for u in found]
 
 
 def vectors(items: Items) -> tuple[dict[str, FloatArray], npt.NDArray[np.int64]]:
     """Normalised inputs (utterance, value), the mean over frames where there are several."""
     inputs = {
         name: np.stack(
-            [
-                items.normaliser(name, u.speaker, items.arrays[name][u.id]).mean(axis=0)
-                for u in items.utterances
-            ]
+            [items.normaliser(name, u, items.arrays[name][u.id]).mean(axis=0) for u in items.scored]
         )
         for name in items.rates
     }
-    truth = np.array([items.labels.index(u.emotion or "") for u in items.utterances])
-    return inputs, truth
+    return inputs, items.truth()
 
 
 def _shortened(stage: Stage, max_epochs: int) -> Stage:
@@ -208,20 +263,23 @@ def _shortened(stage: Stage, max_epochs: int) -> Stage:
     return replace(stage, training=replace(stage.training, epochs=max_epochs))
 
 
-def _predictions(
-    parts: Mapping[Part, Sequence[Utterance]],
-    judged: Sequence[Part],
-    scores: Mapping[Part, FloatArray],
-    labels: Sequence[str],
-) -> Predictions:
-    utterances = [(part, u) for part in judged for u in parts[part]]
+def _predictions(judged: Mapping[Part, Items], scores: Mapping[Part, FloatArray]) -> Predictions:
+    """The scores of the judged parts, one row an utterance or a frame."""
     joined = np.concatenate([scores[part] for part in judged])
     if not np.isfinite(joined).all():
         raise Diverged("a predicted score is not finite")
+    rows = [
+        (u, part, frame)
+        for part, items in judged.items()
+        for u in items.scored
+        for frame in range(len(items.rated.traces[u.id]) if items.rated else 1)
+    ]
+    rated = any(items.rated for items in judged.values())
     return Predictions(
-        ids=tuple(u.id for _, u in utterances),
-        speakers=tuple(u.speaker for _, u in utterances),
-        parts=tuple(part.value for part, _ in utterances),
-        truth=np.array([labels.index(u.emotion or "") for _, u in utterances]),
+        ids=tuple(u.id for u, _, _ in rows),
+        speakers=tuple(u.speaker for u, _, _ in rows),
+        parts=tuple(part.value for _, part, _ in rows),
+        truth=np.concatenate([items.truth() for items in judged.values()]),
         scores=joined,
+        frames=tuple(frame for _, _, frame in rows) if rated else (),
     )

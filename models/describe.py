@@ -8,6 +8,7 @@ from typing import Any
 
 from serlab.bench.contracts import Scalar, Sizes, Variant
 from serlab.bench.features.base import feature
+from serlab.models.system import every_input
 from serlab.models.variant import SYSTEMS, make, options_of, resolve, settings_class
 
 TAGS = {
@@ -64,41 +65,37 @@ def _settings(variant: Variant) -> Facts:
 
 def _inputs(variant: Variant) -> Facts:
     found = {}
-    for name, spec in make(variant).inputs().items():
+    system = make(variant)
+    tested = system.inputs()
+    for name, spec in every_input(system).items():
         made = feature(spec)
-        found[name] = {"feature": spec.name, "rate_hz": made.rate_hz, "values": made.n_values}
+        found[name] = {
+            "feature": spec.name,
+            "rate_hz": made.rate_hz,
+            "values": made.n_values,
+            "tested": name in tested,
+        }
     return found
 
 
 def _size(variant: Variant, n_classes: int) -> Facts:
     """Parameters, and multiply-accumulates for one segment or 3 s, by building the network."""
-    import torch
-
-    from serlab.bench.data import Batch
+    from serlab.bench.data import example_batch
     from serlab.bench.meters.size import count_macs, count_parameters
 
     system = make(variant)
     if not system.stages():
         return {"parameters": None, "reason": "an estimator has its size once it is fitted"}
-    inputs = _inputs(variant)
-    network = system.build(
-        Sizes(
-            n_classes=n_classes,
-            n_speakers=8,
-            n_features={name: facts["values"] for name, facts in inputs.items()},
-            rate_hz={name: facts["rate_hz"] for name, facts in inputs.items()},
-        )
-    ).eval()
-    seconds = system.segments().length_s or 3.0
-    frames = {name: max(1, round(seconds * f["rate_hz"])) for name, f in inputs.items()}
-    batch = Batch(
-        inputs={n: torch.zeros(1, frames[n], f["values"]) for n, f in inputs.items()},
-        masks={n: torch.ones(1, frames[n], dtype=torch.bool) for n in inputs},
-        targets=torch.eye(n_classes)[:1],
-        speakers=torch.zeros(1, dtype=torch.long),
-        items=torch.zeros(1, dtype=torch.long),
-        class_weights=torch.ones(n_classes),
+    made = {name: feature(spec) for name, spec in every_input(system).items()}
+    sizes = Sizes(
+        n_classes=n_classes,
+        n_speakers=8,
+        n_features={name: one.n_values for name, one in made.items()},
+        rate_hz={name: one.rate_hz for name, one in made.items()},
     )
+    network = system.build(sizes).eval()
+    seconds = system.segments().length_s or 3.0
+    batch = example_batch(sizes, [seconds], inputs=tuple(system.inputs()))
     macs = count_macs(lambda: network(batch))
     return {
         "parameters": count_parameters(network),
@@ -115,7 +112,8 @@ def describe_text(facts: Facts) -> str:
     lines.append(f"preset {facts['preset']} (of {', '.join(facts['presets'])})")
     for name, f in facts["inputs"].items():
         rate = f"{f['rate_hz']:g} frames a second" if f["rate_hz"] else "one vector an utterance"
-        lines.append(f"input {name}: {f['feature']}, {f['values']} values, {rate}")
+        when = "" if f["tested"] else ", in training only"
+        lines.append(f"input {name}: {f['feature']}, {f['values']} values, {rate}{when}")
     size = facts["size"]
     if size["parameters"] is None:
         lines.append(f"size: {size['reason']}")

@@ -13,6 +13,7 @@ from serlab.bench.contracts import (
     Sizes,
     Stage,
     Stream,
+    System,
     TrainingSettings,
     Unlabelled,
     Variant,
@@ -20,6 +21,14 @@ from serlab.bench.contracts import (
 from serlab.models.variant import load_option
 
 S = TypeVar("S")
+
+
+def every_input(system: System) -> dict[str, FeatureSpec]:
+    """The inputs that a system is tested on and those of its further streams."""
+    found = dict(system.inputs())
+    for stream in system.streams().values():
+        found.update(stream.inputs)
+    return found
 
 
 class BaseSystem(Generic[S]):
@@ -66,6 +75,17 @@ class BaseSystem(Generic[S]):
     def stages(self) -> tuple[Stage, ...]:
         """The stages of gradient training, in order."""
         return ()
+
+    def adversary(self, n_in: int, sizes: Sizes) -> Any:  # nn.Module; this module knows no torch
+        """The adversary of the slot of that name, for an embedding of so many values."""
+        option, schedule = self.option("adversary"), self.option("reversal_schedule")
+        return option(n_in, sizes, self.settings, schedule)
+
+    def losses(self, **more: float) -> dict[str, float]:
+        """Weights of the emotion's loss, of the adversary's terms, and of others given."""
+        weight = getattr(self.settings, "domain_weight", 0.0)
+        terms = self.option("adversary").terms if "adversary" in self.variant.options else ()
+        return {"emotion": 1.0, **dict.fromkeys(terms, weight), **more}
 
     def training(self) -> TrainingSettings:
         """The hyperparameters of training, out of the system's own."""

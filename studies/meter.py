@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from serlab.bench.contracts import (
     Measurement,
     Sizes,
     System,
+    Target,
     Utterance,
     Variant,
     digest,
     plain,
 )
-from serlab.bench.data import Items, Normaliser
+from serlab.bench.data import Items, Normaliser, Rated
 from serlab.bench.errors import SerlabError
 from serlab.bench.features.base import feature
 from serlab.bench.meters.environment import fingerprint
@@ -35,21 +37,33 @@ from serlab.bench.meters.latency import percentiles, time_calls
 from serlab.bench.meters.size import count_macs, count_parameters
 from serlab.bench.seeds import generator, torch_seeded
 from serlab.bench.store import Store
+from serlab.models.system import every_input
 from serlab.models.variant import make
 
 RATE_HZ = 16_000
+TEXT = "the words of an utterance that nobody said"
 
 
-class SilentSource:
-    """Stands where an utterance needs audio and nobody reads it."""
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Noise of a given length as an utterance's audio, and as its continuous labels."""
 
-    def read(self) -> Audio:
-        """Half a second of nothing."""
-        return Audio(samples=np.zeros(RATE_HZ // 2, np.float32), rate_hz=RATE_HZ)
+    seconds: float
+    n_dimensions: int = 0
+    rate_hz: float = 10.0
 
     def name(self) -> str:
         """For messages."""
-        return "silence"
+        return "noise"
+
+    def read(self) -> Any:  # audio, or an array (frame, dimension)
+        """The noise."""
+        rng = generator(0, "meter")
+        if self.n_dimensions:
+            shape = (round(self.seconds * self.rate_hz), self.n_dimensions)
+            return rng.standard_normal(shape).astype(np.float32)
+        samples = rng.standard_normal(round(self.seconds * RATE_HZ)).astype(np.float32) * 0.1
+        return Audio(samples=samples, rate_hz=RATE_HZ)
 
 
 def meter_arms(store: Store, say: Callable[[str], None]) -> None:
@@ -91,9 +105,10 @@ def measure_arm(store: Store, arm: str, device: str = "cpu") -> dict[str, Any]: 
     meters, variant = facts["study"]["meters"], Variant(**found[0]["variant"])
     torch.set_num_threads(facts["study"]["resources"]["threads"])
     system = make(variant)
-    labels = tuple(facts["corpora"][0]["labels"])
-    items, spent_ms = _items(system, labels, meters["seconds"])
-    call, size = _call(system, items, len(labels), device)
+    corpus = facts["corpora"][0]
+    target = corpus["protocol"].get("target", "emotion")
+    items, spent_ms = _items(system, tuple(corpus["labels"]), target, meters["seconds"])
+    call, size = _call(system, items, target, device)
     samples = time_calls(call, meters["calls"], device=device)
     return {
         "arm": arm,
@@ -109,18 +124,27 @@ def measure_arm(store: Store, arm: str, device: str = "cpu") -> dict[str, Any]: 
     }
 
 
-def _items(system: System, labels: tuple[str, ...], seconds: float) -> tuple[Items, float]:
+def _items(
+    system: System, labels: tuple[str, ...], target: Target, seconds: float
+) -> tuple[Items, float]:
     """One utterance of noise, its features computed; and how long these took, in ms (median)."""
-    noise = generator(0, "meter").standard_normal(round(seconds * RATE_HZ)) * 0.1
-    audio = Audio(samples=noise.astype(np.float32), rate_hz=RATE_HZ)
+    rated = target == "traces"
+    utterance = Utterance(
+        id="noise",
+        speaker="nobody",
+        audio=Noise(seconds=seconds),
+        text=TEXT,
+        emotion=None if rated else labels[0],
+        traces=Noise(seconds=seconds, n_dimensions=len(labels)) if rated else None,
+    )
     features = {name: feature(spec) for name, spec in system.inputs().items()}
     arrays: dict[str, dict[str, FloatArray]] = {}
     spent = 0.0
     for name, made in features.items():
-        arrays[name] = {"noise": made.compute(audio)}
-        samples = time_calls(lambda made=made: made.compute(audio), 5, warm_up=1)  # type: ignore[misc]
+        arrays[name] = {"noise": made.of(utterance)}
+        samples = time_calls(lambda made=made: made.of(utterance), 5, warm_up=1)  # type: ignore[misc]
         spent += float(np.median(samples)) / 1e6
-    utterance = Utterance(id="noise", speaker="nobody", audio=SilentSource(), emotion=labels[0])
+    source = utterance.traces
     items = Items(
         utterances=[utterance],
         arrays=arrays,
@@ -129,22 +153,31 @@ def _items(system: System, labels: tuple[str, ...], seconds: float) -> tuple[Ite
         segments=system.segments(),
         labels=labels,
         speakers=(),
-        class_weights=torch.ones(len(labels)),
+        class_weights=torch.ones(0 if rated else len(labels)),
+        rated=Rated(traces={"noise": source.read()}, rate_hz=source.rate_hz) if source else None,
     )
     return items, spent
 
 
 def _call(
-    system: System, items: Items, n_classes: int, device: str
+    system: System, items: Items, target: Target, device: str
 ) -> tuple[Callable[[], object], dict[str, Any]]:
     """What is timed, from features in memory to scores, and the size of what does it."""
-    widths = {name: found["noise"].shape[1] for name, found in items.arrays.items()}
-    sizes = Sizes(n_classes=n_classes, n_speakers=8, n_features=widths, rate_hz=items.rates)
+    made = {name: feature(spec) for name, spec in every_input(system).items()}
+    n_classes = len(items.labels)
+    sizes = Sizes(
+        n_classes=n_classes,
+        n_speakers=8,
+        n_features={name: one.n_values for name, one in made.items()},
+        rate_hz={name: one.rate_hz for name, one in made.items()},
+        n_corpora=2,
+        target=target,
+    )
     with torch_seeded(0, "meter"):
         built = system.build(sizes)
     stages = system.stages()
     if not stages:
-        return _estimator_call(built, widths, n_classes)
+        return _estimator_call(built, sizes.n_features, n_classes)
     network = built.eval().to(device)
     batch = items.batch(items.starts(items.segments.test_hop_s)).to(torch.device(device))
     bf16 = stages[-1].training.precision == "bf16" and device != "cpu"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from serlab.bench.audit import Finding, audio_hashes, audit_split
+from serlab.bench.audit import Finding, audio_hashes, audit_outside, audit_split
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import (
     Corpus,
@@ -16,6 +16,7 @@ from serlab.bench.contracts import (
     Fold,
     Part,
     Split,
+    System,
     TrialSpec,
     Utterance,
     Variant,
@@ -23,30 +24,65 @@ from serlab.bench.contracts import (
     plain,
 )
 from serlab.bench.corpora.base import corpus_digest, load_corpus
-from serlab.bench.errors import Leak, MissingExtra, SerlabError
+from serlab.bench.corpora.relabel import beside, relabelled
+from serlab.bench.errors import BadValue, Leak, MissingExtra, SerlabError
 from serlab.bench.features.base import feature
 from serlab.bench.metrics.base import metric
 from serlab.bench.protocols import make_split
-from serlab.models.variant import make
+from serlab.models.variant import SYSTEMS, make
 from serlab.studies.specification import Arm, CorpusSpec, Study
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outside:
+    """A corpus that is trained on beside the tested one, and the hash of what it holds."""
+
+    corpus: Corpus
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ground:
     """A corpus of the study, cut into folds and audited."""
 
-    spec: CorpusSpec
     corpus: Corpus
     data: str
     split: Split
     audit: tuple[Finding, ...]
+    outside: tuple[Outside, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What else a reader must be told of the corpus in this study."""
+
+    @property
+    def used(self) -> set[str]:
+        """Ids of the utterances that some fold uses."""
+        return {i for fold in self.split.folds for part in Part for i in fold.part(part)}
 
     def utterances(self) -> list[Utterance]:
         """The utterances that some fold uses."""
-        used = {i for fold in self.split.folds for part in Part for i in fold.part(part)}
+        used = self.used
         return [u for u in self.corpus.utterances if u.id in used]
+
+    def wanted(self, system: System) -> list[tuple[str, FeatureSpec, list[Utterance]]]:
+        """Every input of a system with the utterances that it is wanted of.
+
+        Utterances out of all classes are wanted where the system takes them unlabelled, of the
+        speakers whom some fold uses.
+        """
+        mine = self.utterances()
+        if "out-of-class" in system.unlabelled():
+            speakers, used = {u.speaker for u in mine}, self.used
+            mine += [
+                u for u in self.corpus.utterances if u.speaker in speakers and u.id not in used
+            ]
+        found = [(name, spec, mine) for name, spec in system.inputs().items()]
+        for stream in system.streams().values():
+            others = [u for o in self.outside for u in o.corpus.utterances]
+            whose = others if stream.source == "outside" else mine
+            found += [(name, spec, whose) for name, spec in stream.inputs.items()]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +120,10 @@ class Plan:
 
     def trial(self, variant: Variant, ground: Ground, seed: int) -> TrialSpec:
         """The spec whose key names the results."""
+        system = make(variant)
+        wanted = ground.wanted(system)
+        files = sorted({h for _, spec, _ in wanted for h in feature(spec).files()})
+        outside = ground.outside if _takes_outside(system) else ()
         return TrialSpec(
             variant=variant,
             corpus=ground.corpus.name,
@@ -91,6 +131,7 @@ class Plan:
             protocol=ground.split.protocol,
             split=ground.split.hash,
             seed=seed,
+            outside=(*(o.data for o in outside), *files),
             max_epochs=self.study.max_epochs,
         )
 
@@ -105,15 +146,20 @@ class Plan:
         }
         return f"{self.study.name}-{digest(asked)[:8]}"
 
-    def features(self, ground: Ground) -> list[FeatureSpec]:
-        """Every feature that some arm wants, spelled out, each once."""
-        found = {}
+    def features(self, ground: Ground) -> list[tuple[FeatureSpec, list[Utterance]]]:
+        """Every feature that some arm wants, spelled out, once, with whose it is wanted."""
+        found: dict[str, tuple[FeatureSpec, dict[str, Utterance]]] = {}
         for arm in self.study.arms:
             if arm.name not in self.skipped:
-                for spec in make(arm.variant).inputs().values():
+                for _, spec, utterances in ground.wanted(make(arm.variant)):
                     full = feature(spec).spec
-                    found[digest(full)] = full
-        return list(found.values())
+                    _, held = found.setdefault(digest(full), (full, {}))
+                    held.update({u.id: u for u in utterances})
+        return [(spec, list(held.values())) for spec, held in found.values()]
+
+
+def _takes_outside(system: System) -> bool:
+    return any(stream.source == "outside" for stream in system.streams().values())
 
 
 def make_plan(
@@ -130,46 +176,119 @@ def make_plan(
     Raises:
         SerlabError: a corpus, a protocol or a metric that does not fit.
     """
-    if metric(study.metric, where="metric").task != "categorical":
-        raise SerlabError(f"metric {study.metric} judges continuous labels; the study has classes")
-    skipped = _unavailable(study)
+    _check_target(study)
+    outside = _outside(study, roots, say)
+    grounds = tuple(_ground(spec, study, roots, outside, say, audit) for spec in study.corpora)
+    skipped = _unavailable(study, grounds)
     if "base" in skipped:
         raise SerlabError(f"the base cannot run here: {skipped['base']}")
-    grounds = tuple(_ground(spec, study, roots, say, audit) for spec in study.corpora)
+    for ground in grounds:
+        for note in ground.notes:
+            say(f"{ground.corpus.name}: {note}")
     return Plan(study=study, grounds=grounds, skipped=skipped)
 
 
-def _unavailable(study: Study) -> dict[str, str]:
-    """Arms whose features need a library that is not installed."""
+def _check_target(study: Study) -> None:
+    """Metric and systems must be of the kind of labels that the protocol asks for."""
+    target = study.protocol.target
+    task = metric(study.metric, where="metric").task
+    if (task == "continuous") != (target == "traces"):
+        fitting = "ccc" if target == "traces" else "ua"
+        raise BadValue("metric", study.metric, f"one for the target {target}, such as {fitting}")
+    for arm in study.arms:
+        known = SYSTEMS.entry(arm.variant.system).facts.get("targets", ("emotion",))
+        if target not in known:
+            raise SerlabError(
+                f"{arm.name}: the system {arm.variant.system} recognises {' or '.join(known)}, "
+                f"and protocol.target asks for {target}"
+            )
+
+
+def _unavailable(study: Study, grounds: Sequence[Ground]) -> dict[str, str]:
+    """Arms that cannot run: a library is not installed, or a corpus lacks what they read."""
     found = {}
     for arm in study.arms:
         try:
-            for spec in make(arm.variant).inputs().values():
-                feature(spec)
+            reason = next(filter(None, (_lacking(arm, ground) for ground in grounds)), "")
         except MissingExtra as error:
-            found[arm.name] = str(error)
+            reason = str(error)
+        except BadValue as error:
+            raise SerlabError(f"{arm.name}: {error}") from None
+        if reason:
+            found[arm.name] = reason
     return found
+
+
+def _lacking(arm: Arm, ground: Ground) -> str:
+    """What an arm wants and a corpus, or the study, does not have; empty if nothing."""
+    system = make(arm.variant)
+    if _takes_outside(system) and not ground.outside:
+        return "it trains on outside corpora, and the study names none ([[outside]])"
+    for _, spec, utterances in ground.wanted(system):
+        if lacking := feature(spec).lacking(utterances):
+            return f"{ground.corpus.name}: {lacking}"
+    return ""
+
+
+def _load(spec: CorpusSpec, roots: Mapping[str, Path]) -> Corpus:
+    corpus = load_corpus(spec.name, roots=roots, options=spec.options)
+    return relabelled(corpus, spec.relabel, spec.classes)
+
+
+def _outside(
+    study: Study, roots: Mapping[str, Path], say: Callable[[str], None]
+) -> tuple[Outside, ...]:
+    found = []
+    for index, spec in enumerate(study.outside):
+        corpus = _load(spec, roots)
+        taken = [other.name for other in (*study.corpora, *study.outside[:index])]
+        name = f"{spec.name}-outside-{index + 1}" if spec.name in taken else spec.name
+        say(
+            f"{name} (outside): {len(corpus.utterances)} utterances, "
+            f"{len({u.speaker for u in corpus.utterances})} speakers"
+        )
+        found.append(Outside(corpus=beside(corpus, name), data=corpus_digest(corpus)))
+    return tuple(found)
 
 
 def _ground(
     spec: CorpusSpec,
     study: Study,
     roots: Mapping[str, Path],
+    outside: tuple[Outside, ...],
     say: Callable[[str], None],
     audit: bool,
 ) -> Ground:
-    corpus = load_corpus(spec.name, roots=roots, options=spec.options)
+    corpus = _load(spec, roots)
     split = make_split(corpus, study.protocol)
     say(
         f"{corpus.name}: {len(corpus.utterances)} utterances, "
         f"{len({u.speaker for u in corpus.utterances})} speakers, {len(split.folds)} folds"
     )
-    data = corpus_digest(corpus)
-    ground = Ground(spec=spec, corpus=corpus, data=data, split=split, audit=())
+    ground = Ground(
+        corpus=corpus,
+        data=corpus_digest(corpus),
+        split=split,
+        audit=(),
+        outside=outside,
+        notes=_notes(study, corpus),
+    )
     if not audit:
         return ground
     hashes = audio_hashes(ground.utterances(), Cache())
-    return replace(ground, audit=audit_split(corpus, split, hashes))
+    findings = audit_split(corpus, split, hashes)
+    for other in outside:
+        theirs = audio_hashes(other.corpus.utterances, Cache())
+        findings = (*audit_outside(other.corpus, split, hashes, theirs), *findings)
+    return replace(ground, audit=findings)
+
+
+def _notes(study: Study, corpus: Corpus) -> tuple[str, ...]:
+    """What the corpus lacks that some arm makes do without."""
+    dialogues = any(make(arm.variant).segments().dialogues for arm in study.arms)
+    if dialogues and not any(u.dialogue for u in corpus.utterances):
+        return ("it has no dialogues; every utterance is taken as a dialogue of its own",)
+    return ()
 
 
 def refuse_leaks(plan: Plan, say: Callable[[str], None]) -> None:
@@ -184,7 +303,8 @@ def refuse_leaks(plan: Plan, say: Callable[[str], None]) -> None:
     for ground in plan.grounds:
         for finding in ground.audit:
             if finding.severity == "leak":
-                if finding.kind != "audio" and not ground.split.leaks:
+                own = finding.kind == "audio"  # the corpus itself holds a recording twice
+                if not own and (finding.kind == "outside" or not ground.split.leaks):
                     raise Leak(f"{ground.corpus.name}: {finding.text}")
                 say(f"{ground.corpus.name}: LEAK: {finding.text}")
 
@@ -217,7 +337,9 @@ def resolved(plan: Plan, *, command: str, created: str) -> dict[str, Any]:  # JS
 
 def arm_facts(arm: Arm) -> dict[str, Any]:  # JSON values
     """An arm as the report reads it."""
-    facts = {"name": arm.name, "kind": arm.kind, "is_base": arm.kind == "base"}
+    facts: dict[str, Any] = {"name": arm.name, "kind": arm.kind, "is_base": arm.kind == "base"}
+    if "test-speakers" in make(arm.variant).unlabelled():
+        facts["transductive"] = "it trains on the test speakers' utterances, without their labels"
     return {**facts, "variant": plain(arm.variant)}
 
 
@@ -248,6 +370,18 @@ def _corpus_facts(ground: Ground) -> dict[str, Any]:  # JSON values
         "split": split.hash,
         "protocol": plain(split.protocol),
         "leaks": list(split.leaks),
+        "notes": list(ground.notes),
+        "outside": [
+            {
+                "name": o.corpus.name,
+                "licence": o.corpus.licence,
+                "source": o.corpus.source,
+                "n_utterances": len(o.corpus.utterances),
+                "n_speakers": len({u.speaker for u in o.corpus.utterances}),
+                "data": o.data,
+            }
+            for o in ground.outside
+        ],
         "audit": plain(ground.audit),
         "folds": [fold.name for fold in split.folds],
     }

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import FoldResult, Status
 from serlab.bench.errors import SerlabError
-from serlab.bench.features.base import extract
+from serlab.bench.features.extraction import extract
 from serlab.bench.seeds import seed_of
 from serlab.bench.store import Store
 from serlab.studies.memory import Queue, design_queue, search_queue, search_trials
@@ -115,9 +115,8 @@ def _extract(plan: Plan, say: Callable[[str], None]) -> None:
     """Computes all features once, into the cache that the workers read."""
     cache = Cache()
     for ground in plan.grounds:
-        utterances = ground.utterances()
-        workers = cores() if len(utterances) > POOL_FROM else 1
-        for spec in plan.features(ground):
+        for spec, utterances in plan.features(ground):
+            workers = cores() if len(utterances) > POOL_FROM else 1
             started = time.monotonic()
             progress = _extracting(f"{ground.corpus.name}: {spec.name}", say)
             extract(spec, utterances, cache=cache, workers=workers, progress=progress)

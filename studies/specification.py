@@ -21,10 +21,14 @@ DESIGNS: tuple[Design, ...] = ("ablate", "grid", "search")
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusSpec:
-    """A corpus by name, with the reader's options."""
+    """A corpus by name, with the reader's options and what becomes of its labels."""
 
     name: str
     options: Mapping[str, Scalar] = field(default_factory=dict)
+    relabel: str = ""
+    """A scheme of labels, such as "quadrants"."""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    """Other labels for some of the corpus's own; an empty text leaves a class out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +105,8 @@ class Study:
     arms: tuple[Arm, ...]
     """The base first."""
     corpora: tuple[CorpusSpec, ...]
+    outside: tuple[CorpusSpec, ...] = ()
+    """Corpora that some systems train on beside the tested one."""
     protocol: ProtocolSpec = field(default_factory=ProtocolSpec)
     seeds: tuple[int, ...] = (0, 1, 2)
     metric: str = "ua"
@@ -175,7 +181,7 @@ def _override(table: dict[str, Any], assignment: str) -> None:
 def parse(table: Table, name: str) -> Study:
     """A study from its TOML table."""
     simple = {"name", "question", "seeds", "metric", "margin", "level", "max_epochs"}
-    tables = {"base", "arms", "baselines", "corpora", "protocol", "resources", "meters"}
+    tables = {"base", "arms", "baselines", "corpora", "outside", "protocol", "resources", "meters"}
     for key in table:
         if key not in simple | tables | set(DESIGNS):
             raise UnknownName("key of a study", key, simple | tables | set(DESIGNS))
@@ -196,10 +202,13 @@ def parse(table: Table, name: str) -> Study:
             "design": design,
             "base": base,
             "arms": _arms(table, design, base, table["base"], difference),
-            "corpora": tuple(
-                build(CorpusSpec, entry, f"corpora[{i}]")
-                for i, entry in enumerate(_tables(table, "corpora"))
-            ),
+            **{
+                key: tuple(
+                    build(CorpusSpec, entry, f"{key}[{i}]")
+                    for i, entry in enumerate(_tables(table, key))
+                )
+                for key in ("corpora", "outside")
+            },
             "protocol": build(ProtocolSpec, table.get("protocol", {}), "protocol"),
             "resources": build(Resources, table.get("resources", {}), "resources"),
             "meters": build(Meters, table.get("meters", {}), "meters"),

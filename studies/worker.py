@@ -14,8 +14,19 @@ from typing import Any
 from ray import tune
 
 from serlab.bench.cache import Cache
-from serlab.bench.contracts import FeatureSpec, Fold, FoldResult, Part, Status, digest
-from serlab.bench.features.base import extract, feature
+from serlab.bench.contracts import (
+    FloatArray,
+    Fold,
+    FoldResult,
+    Part,
+    Status,
+    System,
+    digest,
+)
+from serlab.bench.data import Rated
+from serlab.bench.errors import SerlabError
+from serlab.bench.features.base import feature
+from serlab.bench.features.extraction import extract
 from serlab.bench.meters.environment import fingerprint
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.store import Store
@@ -51,20 +62,41 @@ _ORDERS: dict[str, Order] = {}
 _BENCHES: dict[str, Bench] = {}
 
 
-def bench_for(ground: Ground, inputs: Mapping[str, FeatureSpec], cached: Cache | None) -> Bench:
+def bench_for(ground: Ground, system: System, cached: Cache | None) -> Bench:
     """The corpus with the features of one system, mapped from the cache, once a process."""
-    full = {name: feature(spec) for name, spec in inputs.items()}
-    key = digest({"data": ground.data, "inputs": {n: f.spec for n, f in full.items()},
-                  "split": ground.split.hash})  # fmt: skip
+    wanted = [(name, feature(spec), who) for name, spec, who in ground.wanted(system)]
+    key = digest({
+        "data": ground.data,
+        "outside": [o.data for o in ground.outside],
+        "split": ground.split.hash,
+        "inputs": [(name, made.spec, made.files(), len(who)) for name, made, who in wanted],
+    })  # fmt: skip
     if key not in _BENCHES:
-        utterances = ground.utterances()
+        arrays: dict[str, dict[str, FloatArray]] = {}
+        for name, made, who in wanted:
+            arrays.setdefault(name, {}).update(extract(made.spec, who, cache=cached))
         _BENCHES[key] = Bench(
             corpus=ground.corpus,
             split=ground.split,
-            arrays={n: extract(f.spec, utterances, cache=cached) for n, f in full.items()},
-            rates={n: f.rate_hz for n, f in full.items()},
+            arrays=arrays,
+            rates={name: made.rate_hz for name, made, _ in wanted},
+            outside=tuple(u for o in ground.outside for u in o.corpus.utterances),
+            rated=_rated(ground),
         )
     return _BENCHES[key]
+
+
+def _rated(ground: Ground) -> Rated | None:
+    """The continuous labels that the split asks for, the columns in its order."""
+    if ground.split.protocol.target != "traces":
+        return None
+    columns = [ground.corpus.dimensions.index(name) for name in ground.split.labels]
+    sources = {u.id: u.traces for u in ground.utterances()}
+    rates = {source.rate_hz for source in sources.values() if source}
+    if len(rates) != 1:
+        raise SerlabError(f"{ground.corpus.name}: its traces have several rates: {sorted(rates)}")
+    traces = {i: source.read()[:, columns] for i, source in sources.items() if source}
+    return Rated(traces=traces, rate_hz=rates.pop())
 
 
 class FoldTrainable(tune.Trainable):
@@ -122,7 +154,7 @@ class FoldTrainable(tune.Trainable):
     def train_fold(self, job: Job, fold: Fold) -> FoldResult:
         """Runs one fold and keeps its record before Tune hears of it."""
         system = make(job.trial.variant)
-        bench = bench_for(job.ground, system.inputs(), Cache(self.order.cache))
+        bench = bench_for(job.ground, system, Cache(self.order.cache))
         result = run_fold(job.trial, job.arm, fold, system, bench, self.order.device)
         environment = self.store.keep_environment(fingerprint(self.order.device))
         result = replace(result, environment=environment)

@@ -8,8 +8,11 @@ with an odd number are male.
 
 from __future__ import annotations
 
+import csv
+import gzip
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from serlab.bench.audio import AudioFile
@@ -57,19 +60,27 @@ SCHEME = Scheme(
         "sadness": 192,
         "surprise": 192,
     },
-    options={"unknown": "error"},
+    options={"unknown": "error", "faces": ""},
 )
 def ravdess(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     """Acted English speech, 8 emotions, 24 speakers, 2 sentences.
 
+    The option ``faces`` is the path, from the folder, of a table of face features (CSV, or CSV
+    compressed by gzip): only the clips in its column ``audio_file`` are taken, and the columns
+    ``..._mean`` and ``..._std`` that follow its column ``file`` are supplied as "face".
+
     Raises:
-        BadFile: the folder has none of the corpus's files, or one with another name.
+        BadFile: the folder has none of the corpus's files, or one with another name; the table
+            cannot be read, or names a clip that is not there.
     """
     assert root is not None
     files = named_files(root, SCHEME, unknown=choice(options, "unknown", ("error", "skip")))
+    utterances = tuple(_utterance(path, match) for path, match in files)
+    if options["faces"]:
+        utterances = _with_faces(utterances, root / str(options["faces"]))
     return Corpus(
         name="ravdess",
-        utterances=tuple(_utterance(path, match) for path, match in files),
+        utterances=utterances,
         labels=tuple(sorted(EMOTIONS.values())),
         licence="CC BY-NC-SA 4.0",
         source="Livingstone and Russo, PLoS ONE 13(5), 2018",
@@ -94,3 +105,36 @@ def _utterance(path: Path, match: re.Match[str]) -> Utterance:
             "repetition": repetition,
         },
     )
+
+
+def _with_faces(utterances: tuple[Utterance, ...], table: Path) -> tuple[Utterance, ...]:
+    """The utterances of the table, in their order, with their face features."""
+    faces = _faces(table)
+    known = {u.id for u in utterances}
+    for clip in faces:
+        if clip not in known:
+            raise BadFile(table, f"names the clip {clip}, which is not in the corpus's folder")
+    return tuple(replace(u, supplied={"face": faces[u.id]}) for u in utterances if u.id in faces)
+
+
+def _faces(table: Path) -> dict[str, tuple[float, ...]]:
+    """The face features of each clip."""
+    opened = gzip.open if table.suffix == ".gz" else open
+    found: dict[str, tuple[float, ...]] = {}
+    try:
+        with opened(table, "rt", encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            header = list(rows.fieldnames or ())
+            missing = [name for name in ("audio_file", "file") if name not in header]
+            if missing:
+                raise BadFile(table, f"has no column {missing[0]}")
+            columns = [c for c in header[header.index("file") :] if c.endswith(("_mean", "_std"))]
+            for row in rows:
+                found[Path(row["audio_file"]).stem] = tuple(float(row[c]) for c in columns)
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise BadFile(table, f"cannot be read as a table: {error}") from None
+    except ValueError as error:
+        raise BadFile(table, f"clip {len(found) + 1}: {error}") from None
+    if not found or not columns:
+        raise BadFile(table, "has no clip, or no column of face features")
+    return found

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from serlab.bench.contracts import FloatArray
-from serlab.bench.errors import SerlabError
+from serlab.bench.errors import MissingExtra, SerlabError
 from serlab.bench.features.base import FEATURES, Extractor
 
 _LEAST_S = 0.1
@@ -20,13 +20,14 @@ _LEAST_S = 0.1
 _one_at_a_time = threading.Lock()
 
 
-class MissingOpensmile(SerlabError):
+class MissingOpensmile(MissingExtra):
     """The package opensmile is not installed."""
 
     def __init__(self) -> None:
-        super().__init__(
+        SerlabError.__init__(
+            self,
             "eGeMAPS and ComParE need openSMILE, which is optional since its licence is for "
-            "research only: pip install 'serlab[opensmile]'"
+            "research only: pip install 'serlab[opensmile]'",
         )
 
 

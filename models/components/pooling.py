@@ -6,7 +6,7 @@ each place speaks for, and their product is averaged over places.
 
 Every option takes ``(n_channels, n_classes)`` and gives ``(scores, embedding, attention)`` for a
 map and a mask (item, time), shapes (item, class), (item, channel), (item, frequency, time).
-Masked frames have no part in any of them.
+Masked frames have no part in any of them; ``n_embedding`` tells the embedding's values.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Pooling(nn.Module):
 
     def __init__(self, n_channels: int, n_classes: int) -> None:
         super().__init__()
+        self.n_embedding = n_channels
         self.top_down = nn.Conv2d(n_channels, n_classes, 1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Pooled:
@@ -140,6 +141,7 @@ class MeanDeviation(nn.Module):
 
     def __init__(self, n_channels: int, n_classes: int) -> None:
         super().__init__()
+        self.n_embedding = 2 * n_channels
         self.classes = nn.Linear(2 * n_channels, n_classes)
 
     def forward(self, x: Tensor, mask: Tensor) -> Pooled:

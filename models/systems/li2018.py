@@ -23,11 +23,11 @@ from serlab.bench.contracts import (
     Segments,
     Sizes,
     Stage,
-    TrainingSettings,
     setting,
 )
 from serlab.bench.data import Batch
-from serlab.bench.train import Output
+from serlab.bench.network import Output
+from serlab.models.components.adversary import AdversarialSettings
 from serlab.models.components.losses import emotion_loss
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
@@ -37,7 +37,7 @@ WIDTHS = (16, 32, 48, 64, 80)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(TrainingSettings):
+class Settings(AdversarialSettings):
     """Hyperparameters beside those of training."""
 
     width: float = setting(1.0, "multiplies the channels 16, 32, 48, 64, 80", tag="R", low=0.05)
@@ -67,6 +67,8 @@ class Settings(TrainingSettings):
         "pooling": "attention",
         "segmentation": "overlapping",
         "augmentation": "none",
+        "adversary": "none",
+        "reversal_schedule": "logistic",
     },
     default_preset="small",
     presets={
@@ -127,18 +129,18 @@ class Li2018(BaseSystem[Settings]):
 
     def stages(self) -> tuple[Stage, ...]:
         """One stage over all parameters."""
-        return (Stage(name="emotion", training=self.training()),)
+        return (Stage(name="emotion", training=self.training(), losses=self.losses()),)
 
     def build(self, sizes: Sizes) -> nn.Module:
         """The untrained network, its weights laid out for the fast convolutions."""
-        network = Network(self, sizes.n_classes)
+        network = Network(self, sizes)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 class Network(nn.Module):
     """Five convolutions, each with batch normalisation and ReLU, and a pooling."""
 
-    def __init__(self, system: Li2018, n_classes: int) -> None:
+    def __init__(self, system: Li2018, sizes: Sizes) -> None:
         super().__init__()
         settings = system.settings
         widths = [max(2, round(w * settings.width)) for w in WIDTHS]
@@ -152,7 +154,8 @@ class Network(nn.Module):
         self.pooled_frames = math.prod(kernel[1] for kernel in self.kernels)
         self.pool_first = settings.pool_first
         self.dropout = nn.Dropout2d(settings.dropout)
-        self.pooling = system.option("pooling")(widths[-1], n_classes)
+        self.pooling = system.option("pooling")(widths[-1], sizes.n_classes)
+        self.adversary = system.adversary(self.pooling.n_embedding, sizes)
         self.padded = system.segments().length_s == 0
 
     def forward(self, batch: Batch) -> Output:
@@ -177,8 +180,9 @@ class Network(nn.Module):
         return Output(scores=scores, embedding=embedding, extras={"attention": attention})
 
     def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
-        """Cross-entropy of the emotions."""
-        return {"emotion": emotion_loss(output.scores, batch)}
+        """Cross-entropy of the emotions, and the adversary's terms."""
+        adversary: Mapping[str, Tensor] = self.adversary(output.embedding, batch)
+        return {"emotion": emotion_loss(output.scores, batch), **adversary}
 
 
 def _whole_pools(image: Tensor, mask: Tensor, step: int) -> tuple[Tensor, Tensor]:

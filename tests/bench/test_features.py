@@ -22,7 +22,8 @@ from serlab.bench.cache import Cache, CacheError
 from serlab.bench.contracts import Audio, FeatureSpec, FloatArray, Scalar, Utterance
 from serlab.bench.errors import BadValue, SerlabError, UnknownName
 from serlab.bench.features import base
-from serlab.bench.features.base import FEATURES, Feature, extract, feature
+from serlab.bench.features.base import FEATURES, Feature, feature
+from serlab.bench.features.extraction import extract
 
 RATE = 16000
 

@@ -117,7 +117,7 @@ def test_training_statistics_only() -> None:
     }
     train = [u for u in held.utterances if u.speaker in ("s00", "s01")]
     normaliser = Normaliser.fit("train", arrays, train, held.utterances)
-    stacked = np.concatenate([normaliser("x", u.speaker, arrays["x"][u.id]) for u in train])
+    stacked = np.concatenate([normaliser("x", u, arrays["x"][u.id]) for u in train])
     np.testing.assert_allclose(stacked.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(stacked.std(axis=0), 1, atol=1e-5)
 
@@ -128,7 +128,7 @@ def test_speaker_statistics_are_each_speakers_own() -> None:
     arrays = {"x": {u.id: np.full((4, 2), float(u.speaker[1:]), "f4") for u in held.utterances}}
     normaliser = Normaliser.fit("speaker", arrays, held.utterances[:3], held.utterances)
     for u in held.utterances:
-        assert not normaliser("x", u.speaker, arrays["x"][u.id]).any()
+        assert not normaliser("x", u, arrays["x"][u.id]).any()
 
 
 def test_divergence_is_a_result() -> None:

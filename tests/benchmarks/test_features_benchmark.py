@@ -23,7 +23,8 @@ import torch
 from serlab.bench.audio import AudioFile
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import Audio, FeatureSpec, Utterance
-from serlab.bench.features.base import extract, feature
+from serlab.bench.features.base import feature
+from serlab.bench.features.extraction import extract
 
 N_FILES = 100
 N_PAIRS = 7

@@ -1,0 +1,89 @@
+"""Labels of unlike corpora brought to one set, and corpora that stand beside the tested one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from serlab.bench.contracts import Corpus
+from serlab.bench.errors import SerlabError, UnknownName
+
+SCHEMES: Mapping[str, Mapping[str, str]] = {
+    "quadrants": {
+        "happiness": "happiness",
+        "joy": "happiness",
+        "excited": "happiness",
+        "amused": "happiness",
+        "surprise": "happiness",
+        "neutral": "neutral",
+        "calm": "neutral",
+        "anger": "anger",
+        "frustration": "anger",
+        "fear": "anger",
+        "sadness": "sadness",
+        "boredom": "sadness",
+        "disgust": "sadness",
+    },
+}
+"""Gao et al. (ICASSP 2021) unify corpora by the quadrants of valence and arousal [N]: positive
+and aroused is happiness, positive and calm neutral, negative and aroused anger, negative and calm
+sadness. Which emotion lies where is [I]; surprise and disgust are the doubtful ones."""
+
+
+def relabelled(corpus: Corpus, scheme: str, changes: Mapping[str, str]) -> Corpus:
+    """The corpus under a scheme's labels, then with some of these changed.
+
+    Args:
+        corpus: with its own labels.
+        scheme: one of `SCHEMES`, or empty to begin with the corpus's own labels.
+        changes: other labels for some of the corpus's own; an empty text leaves a class out.
+
+    Raises:
+        UnknownName: there is no such scheme, or the corpus no such label.
+        SerlabError: the scheme does not know one of the labels, or no class is left.
+    """
+    if not scheme and not changes:
+        return corpus
+    if scheme and scheme not in SCHEMES:
+        raise UnknownName("scheme of labels", scheme, SCHEMES, where=f"{corpus.name}.relabel")
+    for label in changes:
+        if label not in corpus.labels:
+            where = f"{corpus.name}.classes"
+            raise UnknownName(f"label of {corpus.name}", label, corpus.labels, where=where)
+    known = SCHEMES[scheme] if scheme else {label: label for label in corpus.labels}
+    table = {}
+    for label in corpus.labels:
+        if label not in changes and label not in known:
+            raise SerlabError(
+                f'{corpus.name}: the scheme {scheme} does not know the label "{label}"; say in '
+                f'classes what it becomes, such as classes = {{ {label} = "neutral" }}'
+            )
+        table[label] = changes.get(label, known.get(label, ""))
+    labels = tuple(sorted(set(table.values()) - {""}))
+    if not labels:
+        raise SerlabError(f"{corpus.name}: no class is left")
+    utterances = tuple(
+        replace(u, emotion=table.get(u.emotion or "", u.emotion) or None) for u in corpus.utterances
+    )
+    return replace(corpus, utterances=utterances, labels=labels)
+
+
+def beside(corpus: Corpus, name: str) -> Corpus:
+    """The corpus as an outside one: no id, speaker or dialogue of it is like any other's."""
+
+    def own(text: str | None) -> str | None:
+        return f"{name}:{text}" if text else text
+
+    utterances = tuple(
+        replace(
+            u,
+            id=f"{name}:{u.id}",
+            speaker=f"{name}:{u.speaker}",
+            session=own(u.session),
+            dialogue=own(u.dialogue),
+            source=own(u.source),
+            corpus=name,
+        )
+        for u in corpus.utterances
+    )
+    return replace(corpus, name=name, utterances=utterances)

@@ -1,0 +1,108 @@
+"""Features of what is seen: frames of a face, and vectors that a corpus itself supplies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from serlab.bench.contracts import FloatArray, Utterance, digest, setting
+from serlab.bench.errors import BadValue
+from serlab.bench.features.base import FEATURES, Reader
+from serlab.bench.identity import file_hash
+
+
+@FEATURES.register(
+    "face_frames",
+    title="grey frames of a face",
+    source="Wei et al., Interspeech 2022: five frames, resized to the filterbank map's size [C]",
+    dimension="(frame, row x column)",
+)
+@dataclass(frozen=True, kw_only=True)
+class FaceFrames(Reader):
+    """Frames drawn evenly from the video, resized (bilinear) and scaled to [-1, 1].
+
+    The middle of each of ``n_frames`` equal stretches is taken; a short video repeats frames.
+    """
+
+    n_frames: int = setting(5, "frames of an utterance", tag="C", low=1)
+    rows: int = setting(224, "height: the frames of a filterbank map", tag="C", low=4)
+    columns: int = setting(40, "width: the bands of a filterbank map", tag="C", low=4)
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """0: the frames are not in step with the audio."""
+        return 0.0
+
+    @property
+    def n_values(self) -> int:
+        """Pixels of a frame."""
+        return self.rows * self.columns
+
+    def lacks(self, utterance: Utterance) -> str:
+        """Video."""
+        return "" if utterance.video is not None else "video"
+
+    def identity(self, utterance: Utterance) -> str:
+        """Hash of the video."""
+        video: Any = utterance.video  # a file, or a source that tells what it is
+        return (
+            digest({"video": file_hash(video.path)})
+            if hasattr(video, "path")
+            else str(video.identity())
+        )
+
+    def read(self, utterance: Utterance) -> FloatArray:
+        """The frames, shape (frame, row x column)."""
+        import torch
+        from torch.nn import functional as F
+
+        assert utterance.video is not None
+        frames = utterance.video.read()
+        if frames.ndim != 3 or not len(frames):
+            expected = "grey frames (frame, row, column), at least one"
+            raise BadValue(f"{utterance.id}: video", f"shape {frames.shape}", expected)
+        middles = (np.arange(self.n_frames) + 0.5) * len(frames) / self.n_frames
+        chosen = torch.from_numpy(frames[middles.astype(int)].astype(np.float32))
+        resized = F.interpolate(
+            chosen[:, None] / 255, (self.rows, self.columns), mode="bilinear", antialias=True
+        )
+        found: FloatArray = ((resized.flatten(1) - 0.5) / 0.5).numpy()
+        return found
+
+
+@FEATURES.register(
+    "supplied",
+    title="a vector that the corpus supplies",
+    source="the corpus's own table",
+    dimension="(1, value)",
+)
+@dataclass(frozen=True, kw_only=True)
+class Supplied(Reader):
+    """One vector an utterance, such as face features, under the name that the corpus gives it."""
+
+    name: str = setting("face", "the vector's name in the corpus")
+    size: int = setting(56, "its values", low=1)
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """0: one vector an utterance."""
+        return 0.0
+
+    @property
+    def n_values(self) -> int:
+        """As the settings say."""
+        return self.size
+
+    def lacks(self, utterance: Utterance) -> str:
+        """The vector."""
+        return "" if self.name in utterance.supplied else f'a supplied vector "{self.name}"'
+
+    def identity(self, utterance: Utterance) -> str:
+        """Hash of the vector."""
+        return digest({"supplied": utterance.supplied.get(self.name)})
+
+    def read(self, utterance: Utterance) -> FloatArray:
+        """The vector, shape (1, value)."""
+        return np.array([utterance.supplied[self.name]], np.float32)

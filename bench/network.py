@@ -1,0 +1,38 @@
+"""What a network takes and gives: the contract between the systems and the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from serlab.bench.data import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a network gives for a batch."""
+
+    scores: Tensor
+    """(item, class), before the softmax; (item, frame, dimension) where traces are asked."""
+    embedding: Tensor
+    """(item, dimension): what the scores are made from."""
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    """Whatever else can be looked at, such as attention maps (item, frequency, time)."""
+
+
+class Network(Protocol):
+    """What the loop asks of an ``nn.Module``."""
+
+    def __call__(self, batch: Batch) -> Output:
+        """Scores and embedding of a batch."""
+        ...
+
+    def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
+        """The named loss terms of a batch, each a mean over its items.
+
+        A term may be missing where a stream's batch cannot have it.
+        """
+        ...
