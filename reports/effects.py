@@ -8,22 +8,52 @@ from dataclasses import replace
 import numpy as np
 
 from serlab.bench.metrics.base import evaluate, metric
-from serlab.bench.statistics.differences import difference, holm, level_estimate
+from serlab.bench.statistics.cells import Undefined
+from serlab.bench.statistics.differences import (
+    difference,
+    dimension_estimates,
+    holm,
+    level_estimate,
+)
 from serlab.bench.statistics.records import ArmPredictions, Estimate
-from serlab.reports.records import Arm, Block, Effect, OverFolds, Pooled, Score, Verdict
+from serlab.reports.records import (
+    Arm,
+    Block,
+    Effect,
+    OverFolds,
+    Pooled,
+    Score,
+    Verdict,
+    groups,
+)
 
 
-def scores_of(pooled: Pooled, metrics: Sequence[str], level: float) -> dict[str, Score]:
-    """Each metric of an arm: pooled with its interval, and over folds."""
+def scores_of(
+    pooled: Pooled, metrics: Sequence[str], level: float
+) -> tuple[dict[str, Score], dict[str, str]]:
+    """Each metric of an arm, pooled with its interval and over folds; and why one has no value."""
     held = predictions(pooled, pooled.seeds)
-    return {
-        name: Score(
-            metric=name,
-            pooled=_within(level_estimate(held, metric=name, level=level), name),
-            folds=over_folds(pooled, name),
-        )
-        for name in metrics
-    }
+    scores, undefined = {}, {}
+    for name in metrics:
+        try:
+            found = _within(level_estimate(held, metric=name, level=level), name)
+        except Undefined as error:
+            undefined[name] = str(error)
+        else:
+            scores[name] = Score(metric=name, pooled=found, folds=over_folds(pooled, name))
+    return scores, undefined
+
+
+def by_dimension(
+    pooled: Pooled, labels: Sequence[str], name: str, level: float
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """A metric of each dimension of the traces, and why one has no value."""
+    found = dimension_estimates(predictions(pooled, pooled.seeds), metric=name, level=level)
+    pairs = list(zip(labels, found, strict=True))
+    return (
+        {label: _within(one, name) for label, one in pairs if isinstance(one, Estimate)},
+        {f"{name} {label}": str(one) for label, one in pairs if isinstance(one, Undefined)},
+    )
 
 
 def _within(estimate: Estimate, name: str) -> Estimate:
@@ -35,26 +65,28 @@ def _within(estimate: Estimate, name: str) -> Estimate:
 
 def predictions(pooled: Pooled, seeds: Sequence[int]) -> ArmPredictions:
     """The predictions of some seeds, as the statistics take them."""
+    whole = tuple(seeds) == pooled.seeds
     rows = [pooled.seeds.index(seed) for seed in seeds]
     return ArmPredictions(
         seeds=tuple(seeds),
         ids=pooled.ids,
+        frames=pooled.frames,
         speakers=pooled.speakers,
         truth=pooled.truth,
-        scores=pooled.scores[rows],
+        scores=pooled.scores if whole else pooled.scores[rows],
     )
 
 
 def over_folds(pooled: Pooled, name: str) -> OverFolds:
     """A metric's mean and standard deviation (n - 1) over folds, each the mean of its seeds.
 
-    A class that a fold lacks is dropped there, so a fold mean is not the pooled figure.
+    A class that a fold lacks is dropped there, and traces are concatenated within a fold, so a
+    fold mean is not the pooled figure; nan where the metric is undefined in a fold.
     """
-    folds = np.array(pooled.folds)
     values = []
-    for fold in dict.fromkeys(pooled.folds):
-        held = folds == fold
-        seeds = [evaluate(name, pooled.truth[held], scores[held]) for scores in pooled.scores]
+    for rows in groups(pooled.folds).values():
+        truth = pooled.truth[rows]
+        seeds = [evaluate(name, truth, scores[rows]) for scores in pooled.scores]
         values.append(float(np.mean(seeds)))
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return OverFolds(mean=float(np.mean(values)), sd=sd, n_folds=len(values))
@@ -63,7 +95,7 @@ def over_folds(pooled: Pooled, name: str) -> OverFolds:
 def with_effects(block: Block) -> Block:
     """The block with every arm's comparison to the base, or the reason why there is none."""
     base = block.base
-    reasons = {arm.name: _why_not(base, arm) for arm in block.others}
+    reasons = {arm.name: _why_not(base, arm, block.study.metric) for arm in block.others}
     compared = [arm for arm in block.others if not reasons[arm.name]]
     estimates = []
     for arm in compared:
@@ -118,7 +150,7 @@ def _common(base: Arm | None, arm: Arm) -> tuple[int, ...]:
     return tuple(s for s in base.pooled.seeds if s in arm.pooled.seeds)
 
 
-def _why_not(base: Arm | None, arm: Arm) -> str:
+def _why_not(base: Arm | None, arm: Arm, name: str) -> str:
     """Why an arm is not compared; empty where it is.
 
     Seeds that have not run yet are left out on both sides. An arm that lost a training to a
@@ -135,4 +167,8 @@ def _why_not(base: Arm | None, arm: Arm) -> str:
             return f"{who} has no seed whose folds all completed"
     if not _common(base, arm):
         return "the arm shares no completed seed with the base"
+    for one in (base, arm):
+        if name not in one.scores:
+            who = "the base" if one.is_base else "the arm"
+            return f"{metric(name).title} is undefined for {who}"
     return ""

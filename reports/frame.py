@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from serlab.bench.contracts import FoldResult, Measurement, Part, Predictions, Status
+from serlab.bench.contracts import FoldResult, Measurement, Status
 from serlab.bench.errors import BadFile, NotComparable, SerlabError
 from serlab.bench.store import Store
-from serlab.reports.effects import scores_of, with_effects
+from serlab.reports.effects import by_dimension, scores_of, with_effects
+from serlab.reports.pooling import pool, same_utterances
 from serlab.reports.records import (
     Arm,
     Block,
@@ -24,17 +25,15 @@ from serlab.reports.records import (
     Frame,
     Measured,
     Meter,
+    OutsideFacts,
     Pooled,
     SearchPoint,
     StudyFacts,
+    shown_metrics,
 )
 
 SCHEMA = 1
 """Of resolved.json."""
-
-SCORES = ("ua", "wa", "macro_f1", "ece")
-"""The metrics that every table shows, beside the study's own."""
-
 
 def load_frame(run: str | Path) -> Frame:
     """Everything that a run came to.
@@ -138,7 +137,7 @@ class _Reader:
                 searched += _counts(len(trials) * len(corpus.folds), mine)
             elif trials:
                 arms.append(self._arm(fact, corpus, trials, mine, meters.get(fact["name"])))
-        _same_utterances(corpus, arms)
+        arms = same_utterances(corpus, arms)
         skipped = self.resolved.get("skipped") or ()
         block = Block(
             study=self.study,
@@ -159,8 +158,7 @@ class _Reader:
         meter: Mapping[str, Any] | None,
     ) -> Arm:
         completed = [r for r in records if r.status is Status.COMPLETED]
-        pooled = self._pooled(corpus, completed)
-        metrics = tuple(dict.fromkeys((self.study.metric, *SCORES)))
+        pooled = pool(self.store, corpus, completed)
         variant = fact.get("variant") or {}
         return Arm(
             name=str(fact["name"]),
@@ -172,7 +170,7 @@ class _Reader:
             settings=variant.get("settings") or {},
             counts=_counts(len(trials) * len(corpus.folds), records),
             pooled=pooled,
-            scores=scores_of(pooled, metrics, self.study.level) if pooled else {},
+            **(self._scored(corpus, pooled) if pooled else _UNSCORED),
             effect=None,
             no_effect="",
             curves=_curves(completed),
@@ -182,27 +180,19 @@ class _Reader:
             failures=_failures(records),
             trials=tuple((int(t["seed"]), str(t["key"])) for t in trials),
             chosen_epochs=tuple(r.chosen_epoch for r in completed if r.chosen_epoch is not None),
+            transductive=str(fact.get("transductive") or ""),
         )
 
-    def _pooled(self, corpus: CorpusFacts, completed: Sequence[FoldResult]) -> Pooled | None:
-        """Predictions of the seeds whose folds all completed."""
-        by_seed: dict[int, dict[str, FoldResult]] = {}
-        for record in completed:
-            by_seed.setdefault(record.seed, {})[record.fold] = record
-        whole = sorted(s for s, folds in by_seed.items() if set(folds) >= set(corpus.folds))
-        if not whole:
-            return None
-        seeds = [
-            _one_seed([(f, self.store.predictions(by_seed[s][f].cell)) for f in corpus.folds])
-            for s in whole
-        ]
-        first = seeds[0]
-        for seed, other in zip(whole, seeds, strict=True):
-            if other.ids != first.ids or not np.array_equal(other.truth, first.truth):
-                text = f"{completed[0].arm} on {corpus.name}: seeds {whole[0]} and {seed} tested"
-                raise NotComparable(f"{text} unlike utterances or labels")
-        stacked = np.concatenate([s.scores for s in seeds])
-        return replace(first, seeds=tuple(whole), scores=stacked)
+    def _scored(self, corpus: CorpusFacts, pooled: Pooled) -> dict[str, Any]:  # fields of an Arm
+        metrics, level = shown_metrics(self.study, corpus), self.study.level
+        scores, undefined = scores_of(pooled, metrics, level)
+        if corpus.target == "emotion":
+            return {"scores": scores, "undefined": undefined, "dimensions": {}}
+        found, missing = by_dimension(pooled, corpus.labels, self.study.metric, level)
+        return {"scores": scores, "undefined": undefined | missing, "dimensions": found}
+
+
+_UNSCORED: dict[str, Any] = {"scores": {}, "undefined": {}, "dimensions": {}}  # fields of an Arm
 
 
 def _search(resolved: Mapping[str, Any]) -> tuple[SearchPoint, ...]:
@@ -231,6 +221,19 @@ def _corpus(fact: Mapping[str, Any]) -> CorpusFacts:
         leaks=tuple(fact.get("leaks") or ()),
         audit=tuple(fact.get("audit") or ()),
         folds=tuple(fact["folds"]),
+        notes=tuple(str(note) for note in fact.get("notes") or ()),
+        outside=tuple(_outside(one) for one in fact.get("outside") or ()),
+        trace_rate_hz=float(fact.get("trace_rate_hz") or 0.0),
+    )
+
+
+def _outside(fact: Mapping[str, Any]) -> OutsideFacts:
+    return OutsideFacts(
+        name=str(fact["name"]),
+        licence=str(fact.get("licence", "")),
+        source=str(fact.get("source", "")),
+        n_utterances=int(fact["n_utterances"]),
+        n_speakers=int(fact["n_speakers"]),
     )
 
 
@@ -241,40 +244,6 @@ def _same_split(corpus: CorpusFacts, records: Iterable[FoldResult]) -> None:
                 f"{corpus.name}: arm {record.arm}, fold {record.fold}, seed {record.seed} was "
                 f"measured on split {record.split}, the study is on split {corpus.split}"
             )
-
-
-def _same_utterances(corpus: CorpusFacts, arms: Sequence[Arm]) -> None:
-    held = [arm for arm in arms if arm.pooled]
-    for arm in held[1:]:
-        first, other = held[0].pooled, arm.pooled
-        assert first is not None
-        assert other is not None
-        if first.ids != other.ids or not np.array_equal(first.truth, other.truth):
-            text = f"{corpus.name}: {held[0].name} and {arm.name} tested"
-            raise NotComparable(f"{text} unlike utterances or labels")
-
-
-def _one_seed(folds: Sequence[tuple[str, Predictions]]) -> Pooled:
-    """The test parts of one seed's folds, by id; what is tested twice gets its fold's name."""
-    rows = [
-        (name, held.ids[i], held.speakers[i], int(held.truth[i]), held.scores[i])
-        for name, held in folds
-        for i, part in enumerate(held.parts)
-        if part == Part.TEST.value
-    ]
-    times = Counter(row[1] for row in rows)
-    named = [
-        (id_ if times[id_] == 1 else f"{fold}/{id_}", fold, *rest) for fold, id_, *rest in rows
-    ]
-    named.sort(key=lambda row: row[0])
-    return Pooled(
-        seeds=(0,),
-        ids=tuple(row[0] for row in named),
-        folds=tuple(row[1] for row in named),
-        speakers=tuple(str(row[2]) for row in named),
-        truth=np.array([row[3] for row in named], dtype=np.int64),
-        scores=np.stack([row[4] for row in named])[None].astype(np.float32),
-    )
 
 
 def _counts(planned: int, records: Iterable[FoldResult]) -> Counts:
@@ -324,10 +293,13 @@ def _measured(records: Sequence[FoldResult]) -> dict[str, Measured]:
 def _summary(name: str, found: Sequence[Measurement]) -> Measured:
     values = [m.value for m in found if m.value is not None]
     reasons = [m.reason for m in found if m.reason]
+    low, median, high = np.percentile(values, [10, 50, 90]).tolist() if values else [None] * 3
     return Measured(
         name=name,
         unit=found[0].unit,
-        median=float(np.median(values)) if values else None,
+        median=median,
+        low=low,
+        high=high,
         total=float(np.sum(values)) if values else None,
         largest=float(np.max(values)) if values else None,
         n=len(values),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from serlab.bench.contracts import FloatArray, Scalar
-from serlab.bench.statistics.records import Estimate
+from serlab.bench.contracts import FloatArray, Scalar, Target
+from serlab.bench.statistics.records import Estimate, coded
 
 IntArray = npt.NDArray[np.int64]
+
+SHOWN: Mapping[Target, tuple[str, ...]] = {
+    "emotion": ("ua", "wa", "macro_f1", "ece"),
+    "traces": ("ccc", "pcc", "rmse"),
+}
+"""The metrics that every table shows, beside the study's own."""
+
+SELECTING: Mapping[Target, str] = {"emotion": "ua", "traces": "ccc"}
+"""The score on validation speakers that chooses an epoch; its learning curve has its name."""
 
 
 class Verdict(StrEnum):
@@ -62,22 +71,35 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Pooled:
-    """Test predictions of an arm, all folds together, for the seeds whose folds all completed."""
+    """Test predictions of an arm, all folds together, for the seeds whose folds all completed.
+
+    A row is an utterance, or, of traces, a frame of one.
+    """
 
     seeds: tuple[int, ...]
     ids: tuple[str, ...]
     speakers: tuple[str, ...]
     folds: tuple[str, ...]
     """The fold in which each utterance was tested."""
-    truth: IntArray
+    truth: npt.NDArray[Any]  # int64 or float32
+    """Indices of classes (row,), or values (row, dimension)."""
     scores: FloatArray
-    """Probabilities (seed, utterance, class)."""
+    """Probabilities (seed, row, class), or values (seed, row, dimension)."""
+    frames: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Index of each row within its utterance, (row,); empty where a row is an utterance."""
 
     @property
-    def predicted(self) -> IntArray:
-        """The class with the largest score, (seed, utterance)."""
-        found: IntArray = self.scores.argmax(axis=2).astype(np.int64)
-        return found
+    def n_utterances(self) -> int:
+        """Utterances that were tested."""
+        return len(set(self.ids)) if self.frames.size else len(self.ids)
+
+
+def groups(names: Sequence[str]) -> dict[str, IntArray]:
+    """The rows of each name, by the names in their order."""
+    known, places = coded(names)
+    order = np.argsort(places, kind="stable")
+    ends = np.cumsum(np.bincount(places, minlength=len(known)))
+    return dict(zip(known, np.split(order, ends[:-1]), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +152,9 @@ class Measured:
     name: str
     unit: str
     median: float | None
+    low: float | None
+    """10th percentile; high is the 90th."""
+    high: float | None
     total: float | None
     largest: float | None
     n: int
@@ -175,7 +200,7 @@ class SearchPoint:
     arm: str
     status: str
     value: float | None
-    """Mean validation UA over corpora, folds and seeds."""
+    """The study's metric on validation speakers, mean over corpora, folds and seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +217,11 @@ class Arm:
     counts: Counts
     pooled: Pooled | None
     scores: Mapping[str, Score]
+    """By metric; one that is undefined for these predictions is left out."""
+    undefined: Mapping[str, str]
+    """Why, by metric, or by "metric dimension"."""
+    dimensions: Mapping[str, Estimate]
+    """The primary metric of each dimension of the traces; empty for classes."""
     effect: Effect | None
     no_effect: str
     """Why there is no effect, where there is none."""
@@ -203,6 +233,19 @@ class Arm:
     trials: tuple[tuple[int, str], ...]
     """Seed and key of each trial."""
     chosen_epochs: tuple[int, ...]
+    transductive: str = ""
+    """How it saw the test speakers' utterances in training; empty where it did not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutsideFacts:
+    """A corpus that some arm is trained on beside the tested one."""
+
+    name: str
+    licence: str
+    source: str
+    n_utterances: int
+    n_speakers: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,10 +264,20 @@ class CorpusFacts:
     leaks: tuple[str, ...]
     audit: tuple[Mapping[str, Any], ...]
     folds: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader must know of the corpus, such as that it has no dialogues."""
+    outside: tuple[OutsideFacts, ...] = ()
+    trace_rate_hz: float = 0.0
+    """Frames of the traces per second; 0 where it is not recorded."""
+
+    @property
+    def target(self) -> Target:
+        """Whether classes or traces are recognised."""
+        return "traces" if self.protocol.get("target") == "traces" else "emotion"
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What every figure and table of these results must say."""
+        """What every figure and table of these results must say; see `words.marks_of`."""
         speech = ("SYNTHETIC SPEECH",) if self.synthetic else ()
         return speech + tuple(_mark(leak) for leak in self.leaks)
 
@@ -255,6 +308,11 @@ class StudyFacts:
     toml: Mapping[str, Any] = field(default_factory=dict)  # as parsed
 
 
+def shown_metrics(study: StudyFacts, corpus: CorpusFacts) -> tuple[str, ...]:
+    """The study's metric and those that every table of such labels shows."""
+    return tuple(dict.fromkeys((study.metric, *SHOWN[corpus.target])))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Block:
     """The results on one corpus: what a figure is drawn from."""
@@ -274,6 +332,11 @@ class Block:
     def base(self) -> Arm | None:
         """The arm that the others are compared with."""
         return next((arm for arm in self.arms if arm.is_base), None)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that are shown, the study's own first."""
+        return shown_metrics(self.study, self.corpus)
 
     @property
     def others(self) -> tuple[Arm, ...]:

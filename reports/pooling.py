@@ -1,0 +1,110 @@
+"""Joins the test predictions of an arm's folds and seeds, and holds those of all arms together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from serlab.bench.contracts import FoldResult, Part, Predictions
+from serlab.bench.errors import NotComparable
+from serlab.bench.statistics.records import coded
+from serlab.bench.store import Store
+from serlab.reports.records import Arm, CorpusFacts, IntArray, Pooled
+
+
+def pool(store: Store, corpus: CorpusFacts, completed: Sequence[FoldResult]) -> Pooled | None:
+    """Predictions of the seeds whose folds all completed.
+
+    Raises:
+        BadFile: predictions are missing or damaged.
+        NotComparable: two seeds tested unlike utterances.
+    """
+    by_seed: dict[int, dict[str, FoldResult]] = {}
+    for record in completed:
+        by_seed.setdefault(record.seed, {})[record.fold] = record
+    whole = sorted(s for s, folds in by_seed.items() if set(folds) >= set(corpus.folds))
+    first: Pooled | None = None
+    scores = []
+    for seed in whole:
+        held = _one_seed([(f, store.predictions(by_seed[seed][f].cell)) for f in corpus.folds])
+        if first is not None and not _alike(first, held):
+            text = f"{completed[0].arm} on {corpus.name}: seeds {whole[0]} and {seed} tested"
+            raise NotComparable(f"{text} unlike utterances or labels")
+        first = first or held
+        scores.append(held.scores)
+    return replace(first, seeds=tuple(whole), scores=np.concatenate(scores)) if first else None
+
+
+def same_utterances(corpus: CorpusFacts, arms: Sequence[Arm]) -> list[Arm]:
+    """The arms, found to have tested the same; what they share is held once.
+
+    Raises:
+        NotComparable: two arms tested unlike utterances or labels.
+    """
+    held = [arm for arm in arms if arm.pooled]
+    found = []
+    for arm in arms:
+        first = held[0].pooled if held else None
+        if arm.pooled is None or first is None:
+            found.append(arm)
+            continue
+        if not _alike(first, arm.pooled):
+            text = f"{corpus.name}: {held[0].name} and {arm.name} tested"
+            raise NotComparable(f"{text} unlike utterances or labels")
+        own = {"seeds": arm.pooled.seeds, "scores": arm.pooled.scores}
+        found.append(replace(arm, pooled=replace(first, **own)))
+    return found
+
+
+def _alike(one: Pooled, other: Pooled) -> bool:
+    same = one.ids == other.ids and np.array_equal(one.truth, other.truth)
+    return (
+        same
+        and np.array_equal(one.frames, other.frames)
+        and (one.speakers, one.folds) == (other.speakers, other.folds)
+    )
+
+
+def _one_seed(folds: Sequence[tuple[str, Predictions]]) -> Pooled:
+    """The test parts of one seed's folds, by id; what is tested twice gets its fold's name."""
+    rows = [_tested(held) for _, held in folds]
+    ids = [[held.ids[i] for i in r] for (_, held), r in zip(folds, rows, strict=True)]
+    times = Counter(name for fold in ids for name in set(fold))
+    named = [
+        name if times[name] == 1 else f"{fold}/{name}"
+        for (fold, _), mine in zip(folds, ids, strict=True)
+        for name in mine
+    ]
+    known, places = coded(named)
+    frames = _joined([np.array(held.frames, np.int64) for _, held in folds], rows)
+    order = np.lexsort((frames, places) if frames.size else (places,))
+    pairs = list(zip(folds, rows, strict=True))
+    return Pooled(
+        seeds=(0,),
+        ids=tuple(known[i] for i in places[order]),
+        folds=_ordered([fold for (fold, _), r in pairs for _ in r], order),
+        speakers=_ordered([held.speakers[i] for (_, held), r in pairs for i in r], order),
+        truth=_joined([held.truth for _, held in folds], rows)[order],
+        scores=_joined([held.scores for _, held in folds], rows)[order][None].astype(np.float32),
+        frames=frames[order] if frames.size else frames,
+    )
+
+
+def _tested(held: Predictions) -> IntArray:
+    return np.array([i for i, p in enumerate(held.parts) if p == Part.TEST.value], np.int64)
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray]) -> npt.NDArray[Any]:
+    """The rows of each array, one array after the other; nothing of arrays that are empty."""
+    return np.concatenate([a[r] if len(a) else a for a, r in zip(arrays, rows, strict=True)])
+
+
+def _ordered(names: Sequence[str], order: IntArray) -> tuple[str, ...]:
+    """The names in that order, equal ones held once."""
+    known, places = coded(names)
+    return tuple(known[i] for i in places[order])
