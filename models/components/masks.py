@@ -43,3 +43,17 @@ def whole_blocks(x: Tensor, mask: Tensor, size: int) -> tuple[Tensor, Tensor]:
     x = F.pad(x * mask.unsqueeze(-1), (0, 0, 0, n_blocks * size - t))
     mask = F.pad(mask, (0, n_blocks * size - t))
     return x.reshape(b, n_blocks, size, v), mask[:, ::size]
+
+
+def whole_pools(image: Tensor, mask: Tensor, step: int, spare: int = 0) -> tuple[Tensor, Tensor]:
+    """Images (item, frame, band) and masks made longer, so that no pooling straddles an end.
+
+    Every utterance is filled with zeros to whole poolings of ``step`` frames, in whatever
+    mini-batch it is, so that its scores do not depend on the batch. The image has ``spare``
+    frames more than the mask, for kernels that lose them again.
+    """
+    b, t, _ = image.shape
+    frames = -(-t // step) * step
+    image = F.pad(image * mask.unsqueeze(-1), (0, 0, 0, frames - t + spare))
+    blocks = F.pad(mask, (0, frames - t)).reshape(b, -1, step).any(dim=2)
+    return image, blocks.repeat_interleave(step, dim=1)

@@ -29,6 +29,7 @@ from serlab.bench.data import Batch
 from serlab.bench.network import Output
 from serlab.models.components.adversary import AdversarialSettings
 from serlab.models.components.losses import emotion_loss
+from serlab.models.components.masks import whole_pools
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
 
@@ -162,7 +163,8 @@ class Network(nn.Module):
         """Scores of a batch of images (item, frame, band)."""
         image, mask = batch.inputs["image"], batch.masks["image"]
         if self.padded:
-            image, mask = _whole_pools(image, mask, self.pooled_frames)
+            # one spare frame, which the first layer's even kernels lose again
+            image, mask = whole_pools(image, mask, self.pooled_frames, spare=1)
         else:  # a padded segment counts whole, as in the paper
             mask = torch.ones_like(mask)
         x = image.transpose(1, 2).unsqueeze(1).contiguous(memory_format=torch.channels_last)
@@ -183,20 +185,6 @@ class Network(nn.Module):
         """Cross-entropy of the emotions, and the adversary's terms."""
         adversary: Mapping[str, Tensor] = self.adversary(output.embedding, batch)
         return {"emotion": emotion_loss(output.scores, batch), **adversary}
-
-
-def _whole_pools(image: Tensor, mask: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """Images and masks (item, frame) made longer, so that no pooling straddles an end.
-
-    Every utterance is filled with zeros to whole poolings of ``step`` frames, in whatever
-    mini-batch it is, so that its scores do not depend on the batch. The image has one more
-    frame, which the first layer's even kernels lose again.
-    """
-    b, t, _ = image.shape
-    frames = -(-t // step) * step
-    image = F.pad(image * mask.unsqueeze(-1), (0, 0, 0, frames - t + 1))
-    blocks = F.pad(mask, (0, frames - t)).reshape(b, -1, step).any(dim=2)
-    return image, blocks.repeat_interleave(step, dim=1)
 
 
 def _join(maps: list[Tensor]) -> Tensor:

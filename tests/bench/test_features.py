@@ -21,7 +21,7 @@ from serlab.bench.audio import AudioFile
 from serlab.bench.cache import Cache, CacheError
 from serlab.bench.contracts import Audio, FeatureSpec, FloatArray, Scalar, Utterance
 from serlab.bench.errors import BadValue, SerlabError, UnknownName
-from serlab.bench.features import base
+from serlab.bench.features import base, extraction
 from serlab.bench.features.base import FEATURES, Feature, feature
 from serlab.bench.features.extraction import extract
 
@@ -47,7 +47,9 @@ def voice(hertz: Any, duration_s: float = 1.0) -> Audio:  # a number or an array
     return Audio(samples=(0.2 * samples).astype(np.float32), rate_hz=RATE)
 
 
-ALL = pytest.mark.parametrize("name", sorted(FEATURES.entries()))
+READERS = ("face_frames", "supplied", "text", "turns", "words")
+"""Features that are not of the audio; see test_readers.py."""
+ALL = pytest.mark.parametrize("name", sorted(set(FEATURES.entries()) - set(READERS)))
 
 
 # --- what holds for every feature --------------------------------------------------------------
@@ -719,7 +721,7 @@ def test_threads_are_given_back() -> None:
 @pytest.mark.slow
 def test_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes give what one gives, with and without cache, and name broken files."""
-    monkeypatch.setattr(base, "_ALONE_S", 0.0)
+    monkeypatch.setattr(extraction, "_ALONE_S", 0.0)
     utterances, cache = spoken(tmp_path, n=10), Cache(tmp_path / "cache")
     alone = extract(SPEC, utterances)
     assert same(alone, extract(SPEC, utterances, workers=2, cache=cache))
@@ -732,7 +734,7 @@ def test_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_unwritable_cache_in_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache's error comes from the processes as it is."""
-    monkeypatch.setattr(base, "_ALONE_S", 0.0)
+    monkeypatch.setattr(extraction, "_ALONE_S", 0.0)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CacheError, match="SERLAB_CACHE"):
         extract(SPEC, spoken(tmp_path), cache=Cache(tmp_path / "file"), workers=2)
@@ -757,8 +759,8 @@ def test_dead_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def shutdown(self, **_: object) -> None: ...
 
-    monkeypatch.setattr(base, "_ALONE_S", 0.0)
-    monkeypatch.setattr(base, "ProcessPoolExecutor", DeadPool)
+    monkeypatch.setattr(extraction, "_ALONE_S", 0.0)
+    monkeypatch.setattr(extraction, "ProcessPoolExecutor", DeadPool)
     utterance = Utterance(id="u", speaker="s", audio=FromMemory(noise(0.1)))
     with pytest.raises(SerlabError, match="a process that computed it died"):
         extract(SPEC, [utterance], workers=2)

@@ -107,7 +107,7 @@ SEARCH = '[search]\ntrials = 2\n[search.space]\n%s\n[[corpora]]\nname = "synth"\
         (("seeds = [0, 1]", 'seeds = "0"'), "seeds = '0': expected a list"),
         (("seeds = [0, 1]", "seeds = [0.5]"), r"seeds\[0\] = 0.5: expected an integer"),
         (("seeds = [0, 1]", "sedes = [0]"), 'did you mean "seeds"'),
-        (('system = "li2018"', 'system = "li2019"'), 'did you mean "li2018"'),
+        (('system = "li2018"', 'system = "li208"'), 'did you mean "li2018"'),
         (('preset = "small"', 'preset = "smal"'), 'did you mean "small"'),
         (("epochs = 3", 'epochs = "three"'), "base.epochs = 'three': expected an integer"),
         (("epochs = 3", "epochs = 0"), "base.epochs = 0: expected an integer of at least 1"),
