@@ -11,54 +11,59 @@ from markupsafe import Markup
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.metrics.categorical import confusion
 from serlab.reports.inline import curve
-from serlab.reports.records import Arm, Block, Curve, Measured, Pooled
-from serlab.reports.words import amount, number, title_of
+from serlab.reports.records import Arm, Block, Curve, IntArray, Measured, Pooled, groups
+from serlab.reports.tables import Column
+from serlab.reports.words import amount, count, number
 
 N_WORST = 8
 N_SPEAKERS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worst:
-    """An utterance that is missed most surely."""
-
-    id: str
-    speaker: str
-    true: str
-    said: str
-    share: float
-    """Mean probability given to the true class."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Detail:
     """One arm in full, as text."""
 
+    heading: tuple[str, ...]
+    """Over `seeds`."""
     seeds: tuple[tuple[str, ...], ...]
     """Seed, then each metric."""
+    unit: str
+    """What is counted of each speaker: utterances, or frames of traces."""
     speakers: tuple[tuple[str, ...], ...]
-    """Speaker, number of utterances, and the primary metric (mean over seeds)."""
+    """Speaker, number of units, and the primary metric (mean over seeds)."""
     n_more_speakers: int
     confusion: tuple[tuple[str, ...], ...]
-    """Percent of each true class (rows) by predicted class."""
-    worst: tuple[Worst, ...]
+    """Percent of each true class (rows) by predicted class; none of traces."""
+    worst_heading: tuple[str, ...]
+    worst: tuple[tuple[str, ...], ...]
+    """Classes: those missed most surely. Traces: those with the largest error."""
     measured: tuple[tuple[str, str, str, str], ...]
-    """Name, median, total or largest, and the reason where there is none."""
+    """Name, median, total or largest or spread, and the reason where there is none."""
     curves: tuple[tuple[str, str, Markup], ...]
     """Name, its last value, and the picture."""
     epochs: str
 
 
-def detail_of(arm: Arm, block: Block, metrics: tuple[str, ...]) -> Detail:
+_WORST = {
+    "emotion": ("utterance", "speaker", "is", "taken for", "P(true)"),
+    "traces": ("utterance", "speaker", "frames", "CCC within", "RMSE"),
+}
+
+
+def detail_of(arm: Arm, block: Block, columns: tuple[Column, ...]) -> Detail:
     """Everything that the page shows of an arm when its row is opened."""
-    held = arm.pooled
+    held, target = arm.pooled, block.corpus.target
     speakers = _speakers(held, block) if held else ()
+    classes = held if target == "emotion" else None
     return Detail(
-        seeds=_seeds(held, metrics) if held else (),
+        heading=("seed", *(column.title for column in columns)),
+        seeds=_seeds(held, columns) if held else (),
+        unit="frames" if target == "traces" else "utterances",
         speakers=speakers[:N_SPEAKERS],
         n_more_speakers=max(0, len(speakers) - N_SPEAKERS),
-        confusion=_confusion(held) if held else (),
-        worst=_worst(held, block.corpus.labels) if held else (),
+        confusion=_confusion(classes) if classes else (),
+        worst_heading=_WORST[target],
+        worst=_worst(held, block) if held else (),
         measured=tuple(
             (m.name.replace("_", " "), amount(m.median, m.unit), _whole(m), m.reason)
             for m in arm.measured.values()
@@ -71,24 +76,24 @@ def detail_of(arm: Arm, block: Block, metrics: tuple[str, ...]) -> Detail:
 def _whole(held: Measured) -> str:
     if held.unit == "s":
         return f"{amount(held.total, held.unit)} in all"
+    if held.unit == "share":
+        return f"{amount(held.low, held.unit)} to {amount(held.high, held.unit)} (p10 to p90)"
     return f"at most {amount(held.largest, held.unit)}" if held.largest is not None else ""
 
 
-def _seeds(held: Pooled, metrics: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+def _seeds(held: Pooled, columns: tuple[Column, ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(
-        (str(seed), *(number(evaluate(m, held.truth, scores)) for m in metrics))
+        (str(seed), *(number(column.value(held.truth, scores)) for column in columns))
         for seed, scores in zip(held.seeds, held.scores, strict=True)
     )
 
 
 def _speakers(held: Pooled, block: Block) -> tuple[tuple[str, ...], ...]:
-    names = np.array(held.speakers)
-    rows = []
-    for name in sorted(set(held.speakers)):
-        mine = names == name
-        values = [evaluate(block.study.metric, held.truth[mine], s[mine]) for s in held.scores]
-        rows.append((name, str(int(mine.sum())), number(float(np.mean(values)))))
-    return tuple(rows)
+    table = []
+    for name, rows in groups(held.speakers).items():
+        values = [evaluate(block.study.metric, held.truth[rows], s[rows]) for s in held.scores]
+        table.append((name, count(len(rows)), number(float(np.mean(values)))))
+    return tuple(table)
 
 
 def _confusion(held: Pooled) -> tuple[tuple[str, ...], ...]:
@@ -97,30 +102,56 @@ def _confusion(held: Pooled) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(number(v * 100, 0) for v in row) for row in counts / totals)
 
 
-def _worst(held: Pooled, labels: tuple[str, ...]) -> tuple[Worst, ...]:
+def _worst(held: Pooled, block: Block) -> tuple[tuple[str, ...], ...]:
+    if block.corpus.target == "traces":
+        return _worst_traces(held)
+    return _worst_classes(held, block.corpus.labels)
+
+
+def _worst_classes(held: Pooled, labels: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """The utterances whose true class gets the least probability, mean over seeds."""
     mean = held.scores.mean(axis=0)
     given = mean[np.arange(len(held.truth)), held.truth]
+    said = mean.argmax(axis=1)
     order = np.argsort(given, kind="stable")[:N_WORST]
     return tuple(
-        Worst(
-            id=held.ids[i],
-            speaker=held.speakers[i],
-            true=labels[held.truth[i]],
-            said=labels[int(mean[i].argmax())],
-            share=float(given[i]),
+        (
+            held.ids[i],
+            held.speakers[i],
+            labels[held.truth[i]],
+            labels[said[i]],
+            number(float(given[i])),
         )
         for i in order
-        if mean[i].argmax() != held.truth[i]
+        if said[i] != held.truth[i]
     )
+
+
+def _worst_traces(held: Pooled) -> tuple[tuple[str, ...], ...]:
+    """The utterances with the largest error, mean over seeds and dimensions."""
+    utterances = list(groups(held.ids).items())
+    errors = [_mean_of("rmse", held, rows) for _, rows in utterances]
+    order = np.argsort(-np.array(errors), kind="stable")[:N_WORST]
+    table = []
+    for place in order:
+        name, rows = utterances[place]
+        within = number(_mean_of("ccc", held, rows))
+        speaker = held.speakers[rows[0]]
+        table.append((name, speaker, count(len(rows)), within, number(errors[place])))
+    return tuple(table)
+
+
+def _mean_of(name: str, held: Pooled, rows: IntArray) -> float:
+    return float(np.mean([evaluate(name, held.truth[rows], s[rows]) for s in held.scores]))
 
 
 def _curves(curves: Mapping[str, Curve]) -> list[tuple[str, str, Markup]]:
     rows = []
     for name, held in curves.items():
         values = [float(v) for v in held.mean]
-        top = 1.0 if name.endswith("_ua") else max(values)
-        bottom = 0.0 if name.endswith("_ua") else min(values)
+        bounded = name.endswith(("_ua", "_ccc"))
+        top = 1.0 if bounded else max(values)
+        bottom = min(0.0, *values) if bounded else min(values)
         picture = curve(values, bottom, top)
         rows.append((name.replace("_", " "), number(values[-1]), picture))
     return rows
@@ -131,8 +162,3 @@ def _epochs(chosen: tuple[int, ...]) -> str:
         return ""
     low, middle, high = min(chosen), float(np.median(chosen)), max(chosen)
     return f"median {middle:g}, from {low} to {high}"
-
-
-def seed_heading(metrics: tuple[str, ...]) -> tuple[str, ...]:
-    """The heading over `Detail.seeds`."""
-    return ("seed", *(title_of(m) for m in metrics))

@@ -67,11 +67,15 @@ class Absent:
     """Whether the page says so; not where nobody would expect the figure."""
 
 
+NO_CLASSES = Absent(reason="traces have no classes", notable=False)
+NO_TRACES = Absent(reason="classes have no traces", notable=False)
+
+
 class Numbers(Protocol):
     """What a figure shows, as numbers and words."""
 
     marks: tuple[str, ...]
-    """See CorpusFacts.marks."""
+    """See words.marks_of."""
 
     def rows(self) -> list[dict[str, object]]:
         """The plotted numbers, one row a mark."""
@@ -155,7 +159,7 @@ def mark(figure: Figure, marks: Sequence[str], title: str) -> None:
     """Writes the title, and above it, plainly, what a reader must be told."""
     text = clean(title)
     if marks:
-        loud = "  ·  ".join(_brief(m) for m in marks)
+        loud = "  ·  ".join(dict.fromkeys(_brief(m) for m in marks))
         figure.suptitle(
             f"{loud}\n{text}", x=0.005, ha="left", fontsize=8.5, fontweight="bold", color=INK
         )

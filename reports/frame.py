@@ -35,6 +35,7 @@ from serlab.reports.records import (
 SCHEMA = 1
 """Of resolved.json."""
 
+
 def load_frame(run: str | Path) -> Frame:
     """Everything that a run came to.
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from serlab.reports.records import Arm, Block, Verdict
 from serlab.reports.scale import reach
-from serlab.reports.words import number
+from serlab.reports.words import in_points, number
 
 WIDTH, HEIGHT = 160, 26
 
@@ -52,7 +52,7 @@ def _arrow(at: float, side: str) -> str:
 
 
 def axis_row(block: Block) -> Markup:
-    """The scale of `forest_row`, in points."""
+    """The scale of `forest_row`, in points, or for traces in the metric itself."""
     half = _half(block)
     step = _step(half)
     values = [i * step for i in range(-int(half / step), int(half / step) + 1)]
@@ -60,9 +60,16 @@ def axis_row(block: Block) -> Markup:
     for value in values:
         at = WIDTH / 2 * (1 + value / half)
         if 10 <= at <= WIDTH - 10:
-            label = number(value * 100, 0 if step >= 0.01 else 1, sign=True)
+            label = _tick(value, step, points=in_points(block.study.metric))
             texts.append(f'<text x="{at:.1f}" y="11" text-anchor="middle">{label}</text>')
     return _svg(texts, WIDTH, 14, "mini axis")
+
+
+def _tick(value: float, step: float, *, points: bool) -> str:
+    if points:
+        return number(value * 100, 0 if step >= 0.01 else 1, sign=True)
+    digits = 1 if step >= 0.1 else 2 if step >= 0.01 else 3
+    return number(value, digits, sign=True)
 
 
 def _half(block: Block) -> float:

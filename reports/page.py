@@ -15,27 +15,31 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from serlab.bench.contracts import plain
-from serlab.reports.details import Detail, detail_of, seed_heading
 from serlab.reports.figure import Drawn
-from serlab.reports.inline import axis_row, forest_row
+from serlab.reports.inline import axis_row
 from serlab.reports.records import Arm, Block, Frame, SearchPoint, Verdict
-from serlab.reports.tables import folds_text, metrics_of
-from serlab.reports.words import (
+from serlab.reports.rows import Row, heading_of, row_of
+from serlab.reports.sentences import (
     SYMBOLS,
     base_sentence,
+    counts_sentence,
+    methods,
+    protocol_words,
+    verdict_sentence,
+)
+from serlab.reports.tables import probe_words, transductive_notes
+from serlab.reports.words import (
     clean,
     count,
-    counts_sentence,
-    duration,
-    interval,
+    difference_in,
+    label,
     listed,
-    methods,
+    margin_words,
+    named,
     number,
     p_value,
     plural,
-    protocol_words,
     title_of,
-    verdict_sentence,
 )
 
 MOST_FAILURES = 20
@@ -52,29 +56,6 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One cell of the table: what it prints, on two lines, and what it is sorted by."""
-
-    text: str
-    small: str
-    key: float | str
-    bold: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One arm on the page."""
-
-    arm: Arm
-    anchor: str
-    picture: Markup
-    effect: Cell
-    cells: tuple[Cell, ...]
-    note: str
-    detail: Detail
-
-
-@dataclass(frozen=True, kw_only=True)
 class Section:
     """One corpus on the page."""
 
@@ -83,10 +64,12 @@ class Section:
     base: str
     claims: tuple[Claim, ...]
     notes: tuple[str, ...]
-    """What the statistics say of their own limits, such as a single seed."""
+    """Transductive arms, and what the statistics say of their own limits, as with one seed."""
     counts: str
     tiles: tuple[tuple[str, str], ...]
     heading: tuple[str, ...]
+    probe: str
+    margin: str
     axis: Markup
     rows: tuple[Row, ...]
     figures: tuple[Drawn, ...]
@@ -130,6 +113,7 @@ def render(
     environment.filters |= {
         "clean": clean,
         "breaking": _breaking,
+        "label": label,
         "plural": plural,
         "count": count,
         "p": p_value,
@@ -145,9 +129,7 @@ def render(
         policy=_policy(script),
         data=Markup(_data(frame)),
         counts=counts_sentence(frame.counts),
-        seed_heading=seed_heading,
         svg=Markup,
-        metrics_of=metrics_of,
     )
 
 
@@ -218,10 +200,9 @@ def _section(
     absent: tuple[tuple[str, str], ...],
     tables: tuple[str, ...],
 ) -> Section:
-    metrics = metrics_of(block)
     lost = [f for arm in block.arms for f in arm.failures]
     told = tuple(
-        f"{clean(f.arm)}, fold {clean(f.fold)}, seed {f.seed}: {f.status}"
+        f"{label(f.arm)}, fold {clean(f.fold)}, seed {f.seed}: {f.status}"
         + (f" ({clean(f.reason)})" if f.reason else "")
         for f in lost[:MOST_FAILURES]
     )
@@ -233,15 +214,11 @@ def _section(
         notes=_notes(block),
         counts=counts_sentence(block.counts),
         tiles=_tiles(block),
-        heading=(
-            *(title_of(m) for m in metrics),
-            "Over folds",
-            "Parameters",
-            "Latency",
-            "Training",
-        ),
+        heading=heading_of(block),
+        probe=probe_words(block),
+        margin=margin_words(block.study.margin, block.study.metric),
         axis=axis_row(block),
-        rows=tuple(_row(a, block, f"c{index}-a{i}") for i, a in enumerate(block.arms)),
+        rows=tuple(row_of(a, block, f"c{index}-a{i}") for i, a in enumerate(block.arms)),
         figures=figures,
         absent=absent,
         failures=told,
@@ -278,7 +255,7 @@ def _claims(block: Block) -> tuple[Claim, ...]:
     reasons: dict[str, list[str]] = {}
     for arm in block.others:
         if arm.effect is None:
-            reasons.setdefault(arm.no_effect, []).append(clean(arm.name))
+            reasons.setdefault(arm.no_effect, []).append(named(arm))
     claims += [
         Claim(kind="none", symbol="·", text=f"Not compared, as {reason}: {listed(names)}.")
         for reason, names in reasons.items()
@@ -292,9 +269,11 @@ def _notes(block: Block) -> tuple[str, ...]:
     for arm in block.arms:
         score = arm.scores.get(block.study.metric)
         notes = (score.pooled.note if score else "", arm.effect.estimate.note if arm.effect else "")
-        for note in dict.fromkeys(n for n in notes if n):
-            found.setdefault(note, []).append(clean(arm.name))
-    return tuple(f"Note on {listed(names)}: {clean(note)}." for note, names in found.items())
+        undefined = tuple(f"undefined: {reason}" for reason in arm.undefined.values())
+        for note in dict.fromkeys(n for n in (*notes, *undefined) if n):
+            found.setdefault(note, []).append(label(arm.name))
+    told = (f"Note on {listed(names)}: {clean(note)}." for note, names in found.items())
+    return (*transductive_notes(block), *told)
 
 
 def _headline(block: Block) -> str:
@@ -303,7 +282,7 @@ def _headline(block: Block) -> str:
     if not held:
         return "Nothing can be compared with the base yet."
     shown = [
-        f"{clean(arm.name)} ({number(arm.effect.estimate.mean * 100, 1, sign=True)} points)"
+        f"{named(arm)} ({difference_in(arm.effect.estimate.mean, block.study.metric, sign=True)})"
         for arm in sorted(held, key=lambda a: -abs(a.effect.estimate.mean) if a.effect else 0)
         if arm.effect and arm.effect.verdict in {Verdict.BETTER, Verdict.WORSE}
     ]
@@ -332,72 +311,6 @@ def _tiles(block: Block) -> tuple[tuple[str, str], ...]:
     return tuple(tiles)
 
 
-def _row(arm: Arm, block: Block, anchor: str) -> Row:
-    metrics = metrics_of(block)
-    effect, estimate = arm.effect, arm.effect.estimate if arm.effect else None
-    small = ""
-    if effect and estimate:
-        small = f"{_bounds(interval(estimate, sign=True))} p {p_value(effect.p_holm)}"
-    return Row(
-        arm=arm,
-        anchor=anchor,
-        picture=forest_row(arm, block),
-        effect=Cell(
-            text="base" if arm.is_base else _value(interval(estimate, sign=True)),
-            small=small,
-            key=0.0 if arm.is_base else estimate.mean if estimate else "",
-            bold=effect is not None and effect.verdict in {Verdict.BETTER, Verdict.WORSE},
-        ),
-        cells=(*(_score(arm, m) for m in metrics), *_costs(arm, block)),
-        note=_brief_note(arm),
-        detail=detail_of(arm, block, metrics),
-    )
-
-
-def _brief_note(arm: Arm) -> str:
-    """The note as far as a narrow column holds it; the verdict and the details say the rest."""
-    notes = ["other system"] if arm.kind == "baseline" else []
-    if not arm.counts.whole:
-        notes.append(f"INCOMPLETE, {arm.counts.completed} of {arm.counts.planned}")
-    return "; ".join(notes)
-
-
 def _breaking(text: object) -> Markup:
     """The text, escaped, with places where its line may break."""
-    return Markup(re.sub(r"([=_,/])", r"\1<wbr>", str(escape(clean(text)))))
-
-
-def _value(text: str) -> str:
-    return text.partition(" [")[0]
-
-
-def _bounds(text: str) -> str:
-    _, bracket, rest = text.partition("[")
-    return bracket + rest
-
-
-def _score(arm: Arm, metric: str) -> Cell:
-    held = arm.scores.get(metric)
-    text = interval(held.pooled if held else None)
-    small = "" if metric == "ece" else _bounds(text)
-    return Cell(text=_value(text), small=small, key=held.pooled.mean if held else "")
-
-
-def _costs(arm: Arm, block: Block) -> tuple[Cell, ...]:
-    score = arm.scores.get(block.study.metric)
-    folds = score.folds if score else None
-    meter = arm.meter
-    parameters = meter.parameters if meter and meter.parameters else arm.parameters
-    p50 = meter.p50_ms if meter else None
-    training = arm.measured.get("train_cpu")
-    median = training.median if training else None
-    return (
-        Cell(text=folds_text(folds), small="", key=folds.mean if folds else ""),
-        Cell(text=count(parameters), small="", key=parameters if parameters is not None else ""),
-        Cell(
-            text=f"{number(p50, 2)} ms" if p50 is not None else "–",
-            small=f"p90 {number(meter.p90_ms, 2)}" if meter and meter.p90_ms else "",
-            key=p50 if p50 is not None else "",
-        ),
-        Cell(text=duration(median), small="", key=median if median is not None else ""),
-    )
+    return Markup(re.sub(r"([=_,/])", r"\1<wbr>", str(escape(label(text)))))

@@ -56,8 +56,8 @@ def same_utterances(corpus: CorpusFacts, arms: Sequence[Arm]) -> list[Arm]:
         if not _alike(first, arm.pooled):
             text = f"{corpus.name}: {held[0].name} and {arm.name} tested"
             raise NotComparable(f"{text} unlike utterances or labels")
-        own = {"seeds": arm.pooled.seeds, "scores": arm.pooled.scores}
-        found.append(replace(arm, pooled=replace(first, **own)))
+        mine = arm.pooled
+        found.append(replace(arm, pooled=replace(first, seeds=mine.seeds, scores=mine.scores)))
     return found
 
 

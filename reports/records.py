@@ -117,7 +117,7 @@ class Score:
 
     metric: str
     pooled: Estimate
-    folds: OverFolds | None
+    folds: OverFolds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
+
+from serlab.bench.metrics.base import evaluate
+from serlab.bench.statistics.records import Estimate
 from serlab.reports.csvtext import csv_text
 from serlab.reports.records import Arm, Block, OverFolds, Verdict
 from serlab.reports.words import (
@@ -14,6 +21,8 @@ from serlab.reports.words import (
     count,
     duration,
     interval,
+    label,
+    listed,
     margin_words,
     number,
     p_value,
@@ -21,7 +30,59 @@ from serlab.reports.words import (
     title_of,
 )
 
-COLUMNS = ("ua", "wa", "macro_f1", "ece")
+PROBE = "speaker_probe"
+"""Measurement: how well a linear probe tells the training speakers from the embeddings."""
+
+_NOT_PRINTED = {"note", "training, CPU"}
+"""Columns that a paper's table has no room for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A metric as a column, or its value of one dimension of the traces."""
+
+    metric: str
+    dimension: str = ""
+    place: int = 0
+    """Of the dimension among the labels."""
+
+    @property
+    def key(self) -> str:
+        """Its name in CSV."""
+        return f"{self.metric}_{self.dimension}" if self.dimension else self.metric
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        title = title_of(self.metric)
+        return f"{title} {clean(self.dimension)}" if self.dimension else title
+
+    def of(self, arm: Arm) -> Estimate | None:
+        """The arm's value, or None where it has none."""
+        if self.dimension:
+            return arm.dimensions.get(self.dimension)
+        return arm.scores[self.metric].pooled if self.metric in arm.scores else None
+
+    def value(self, truth: npt.NDArray[Any], scores: npt.NDArray[Any]) -> float:
+        """The value of some rows of predictions of one seed."""
+        if self.dimension:
+            truth, scores = truth[:, self.place], scores[:, self.place]
+        return evaluate(self.metric, truth, scores)
+
+
+def columns_of(block: Block) -> tuple[Column, ...]:
+    """The columns of scores: the study's metric, of traces its dimensions, then the others."""
+    first, *others = (Column(metric=name) for name in block.metrics)
+    labels = block.corpus.labels if block.corpus.target == "traces" else ()
+    parts = (
+        Column(metric=first.metric, dimension=label, place=i) for i, label in enumerate(labels)
+    )
+    return (first, *parts, *others)
+
+
+def probed(block: Block) -> bool:
+    """Whether any arm's embeddings were asked for the speaker."""
+    return any(PROBE in arm.measured for arm in block.arms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +90,12 @@ class Row:
     """One arm as text, ready to be escaped and printed."""
 
     arm: str
-    scores: tuple[str, ...]
-    folds: str
-    effect: str
-    p: str
-    separable: bool
-    parameters: str
-    latency: str
-    training: str
-    note: str
+    cells: Mapping[str, str]
+    """By heading."""
+    bold: str
+    """The heading of the cell that is separable from the base, or nothing."""
+    marks: tuple[str, ...]
+    """What stands beside the arm's name: transductive, incomplete."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,65 +109,76 @@ class Table:
 
 def table_of(block: Block) -> Table:
     """The ablation table of one corpus."""
-    metrics = metrics_of(block)
-    primary = title_of(block.study.metric)
-    heading = (
-        "arm",
-        *(title_of(m) for m in metrics),
-        f"{primary} over folds",
-        f"Δ {primary}",
-        "p (Holm)",
-        "parameters",
-        "latency p50, ms",
-        "training, CPU",
-        "note",
-    )
-    return Table(
-        heading=heading, rows=tuple(_row(a, block) for a in block.arms), caption=_caption(block)
-    )
-
-
-def metrics_of(block: Block) -> tuple[str, ...]:
-    """The metrics that are printed, the study's own first."""
-    return tuple(dict.fromkeys((block.study.metric, *COLUMNS)))
+    rows = tuple(_row(arm, block) for arm in block.arms)
+    return Table(heading=("arm", *rows[0].cells), rows=rows, caption=_caption(block))
 
 
 def _row(arm: Arm, block: Block) -> Row:
-    scores = [arm.scores[m].pooled if m in arm.scores else None for m in metrics_of(block)]
-    held = arm.scores.get(block.study.metric)
-    effect = arm.effect
+    primary = title_of(block.study.metric)
+    held, effect = arm.scores.get(block.study.metric), arm.effect
     training = arm.measured.get("train_cpu") or arm.measured.get("train_wall")
     parameters = arm.meter.parameters if arm.meter and arm.meter.parameters else arm.parameters
-    return Row(
-        arm=arm.name,
-        scores=tuple(interval(s) for s in scores),
-        folds=folds_text(held.folds if held else None),
-        effect="(base)"
-        if arm.is_base
-        else interval(effect.estimate if effect else None, sign=True),
-        p=p_value(effect.p_holm if effect else None),
-        separable=effect is not None and effect.verdict in {Verdict.BETTER, Verdict.WORSE},
-        parameters=count(parameters),
-        latency=number(arm.meter.p50_ms if arm.meter else None, 2),
-        training=duration(training.median if training else None),
-        note=note_of(arm),
+    change = interval(effect.estimate if effect else None, sign=True)
+    cells = {
+        **{column.title: interval(column.of(arm)) for column in columns_of(block)},
+        f"{primary} over folds": folds_text(held.folds if held else None),
+        f"Δ {primary}": "(base)" if arm.is_base else change,
+        "p (Holm)": p_value(effect.p_holm if effect else None),
+        **({"speaker probe": probe_text(arm)} if probed(block) else {}),
+        "parameters": count(parameters),
+        "latency p50, ms": number(arm.meter.p50_ms if arm.meter else None, 2),
+        "training, CPU": duration(training.median if training else None),
+        "note": note_of(arm),
+    }
+    separable = effect is not None and effect.verdict in {Verdict.BETTER, Verdict.WORSE}
+    marks = (*["transductive"] * bool(arm.transductive), *["incomplete"] * (not arm.counts.whole))
+    name = label(arm.name)
+    return Row(arm=name, cells=cells, bold=f"Δ {primary}" if separable else "", marks=marks)
+
+
+def probe_text(arm: Arm) -> str:
+    """``0.412 (0.380 to 0.450)``: median over trainings, 10th to 90th percentile."""
+    held = arm.measured.get(PROBE)
+    if held is None or held.median is None:
+        return "–"
+    spread = f" ({number(held.low)} to {number(held.high)})" if held.n > 1 else ""
+    return f"{number(held.median)}{spread}"
+
+
+def chance_of(arm: Arm) -> float | None:
+    """What the speaker probe would reach by guessing, median over trainings."""
+    held = arm.measured.get(f"{PROBE}_chance")
+    return held.median if held else None
+
+
+def probe_words(block: Block) -> str:
+    """What the speaker probe is and what it would be by chance; empty where there is none."""
+    known = [chance_of(arm) for arm in block.arms]
+    levels = sorted({number(level) for level in known if level is not None})
+    if not probed(block):
+        return ""
+    chance = f"; by chance {listed(levels)}" if levels else ""
+    return (
+        "Speaker probe: balanced accuracy at which a linear probe tells the training speakers "
+        f"from the embeddings, median over trainings (10th to 90th percentile){chance}."
     )
 
 
 def folds_text(held: OverFolds | None) -> str:
     """``0.604 ± 0.081``: mean and standard deviation over folds."""
-    if held is None:
+    if held is None or not math.isfinite(held.mean):
         return "–"
     return f"{number(held.mean)} ± {number(held.sd)}" if held.sd is not None else number(held.mean)
 
 
 def note_of(arm: Arm) -> str:
     """What must be said beside an arm: incomplete, not compared, another system."""
-    notes = []
+    notes = [f"TRANSDUCTIVE: {clean(arm.transductive)}"] if arm.transductive else []
     if not arm.counts.whole:
         notes.append(f"INCOMPLETE {arm.counts.completed}/{arm.counts.planned} trainings")
     if arm.kind == "baseline":
         notes.append("other system")
+    notes += [f"undefined: {title_of(name)}" for name in arm.undefined if " " not in name]
     if not arm.is_base and arm.effect is None:
         notes.append(f"not compared: {arm.no_effect}")
     elif arm.effect and arm.pooled and set(arm.effect.seeds) != {s for s, _ in arm.trials}:
@@ -118,15 +187,31 @@ def note_of(arm: Arm) -> str:
 
 
 def _caption(block: Block) -> str:
-    study, marks = block.study, block.corpus.marks
-    told = " ".join(f"{clean(m)}." for m in marks)
+    study, traces = block.study, block.corpus.target == "traces"
     text = (
-        f"{clean(study.name)} on {clean(block.corpus.name)}: pooled over test utterances, "
+        f"{clean(study.name)} on {clean(block.corpus.name)}: pooled over "
+        f"{'the frames of ' * traces}test utterances, "
         f"{study.level:.0%} intervals over speakers crossed with seeds; bold differences are "
-        f"separable from the base (Holm). Margin {margin_words(study.margin)}. Split "
+        f"separable from the base (Holm). Margin {margin_words(study.margin, study.metric)}. Split "
         f"{clean(block.corpus.split)}."
     )
-    return f"{told} {text}".strip()
+    parts = [
+        *(f"{clean(mark)}." for mark in block.corpus.marks),
+        text,
+        f"{title_of(study.metric)} is the mean of its dimensions." if traces else "",
+        *transductive_notes(block),
+        probe_words(block),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def transductive_notes(block: Block) -> tuple[str, ...]:
+    """One sentence for each transductive arm."""
+    return tuple(
+        f"{label(arm.name)} is TRANSDUCTIVE: {clean(arm.transductive)}."
+        for arm in block.arms
+        if arm.transductive
+    )
 
 
 # --- three forms ---------------------------------------------------------------------------
@@ -157,19 +242,27 @@ def _numbers(arm: Arm, block: Block) -> dict[str, object]:
         "split": block.corpus.split,
         "leaks": "; ".join(block.corpus.leaks),
         "arm": arm.name,
+        "transductive": arm.transductive,
         "kind": "base" if arm.is_base else arm.kind,
         "completed": arm.counts.completed,
         "planned": arm.counts.planned,
     }
-    for name in metrics_of(block):
-        score = arm.scores.get(name)
-        row[name] = score.pooled.mean if score else None
-        row[f"{name}_low"] = score.pooled.low if score else None
-        row[f"{name}_high"] = score.pooled.high if score else None
-        row[f"{name}_fold_mean"] = score.folds.mean if score and score.folds else None
-        row[f"{name}_fold_sd"] = score.folds.sd if score and score.folds else None
+    for column in columns_of(block):
+        held = column.of(arm)
+        row[column.key] = held.mean if held else None
+        row[f"{column.key}_low"] = held.low if held else None
+        row[f"{column.key}_high"] = held.high if held else None
+        if not column.dimension:
+            score = arm.scores.get(column.metric)
+            folds = score.folds if score and math.isfinite(score.folds.mean) else None
+            row[f"{column.key}_fold_mean"] = folds.mean if folds else None
+            row[f"{column.key}_fold_sd"] = folds.sd if folds else None
+    return row | _effect_numbers(arm) | _cost_numbers(arm) | {"note": note_of(arm)}
+
+
+def _effect_numbers(arm: Arm) -> dict[str, object]:
     effect = arm.effect
-    row |= {
+    return {
         "difference": effect.estimate.mean if effect else None,
         "difference_low": effect.estimate.low if effect else None,
         "difference_high": effect.estimate.high if effect else None,
@@ -179,6 +272,11 @@ def _numbers(arm: Arm, block: Block) -> dict[str, object]:
         "n_speakers": effect.estimate.n_speakers if effect else None,
         "n_seeds": effect.estimate.n_seeds if effect else None,
         "verdict": effect.verdict.value if effect else None,
+    }
+
+
+def _cost_numbers(arm: Arm) -> dict[str, object]:
+    row: dict[str, object] = {
         "parameters": arm.parameters,
         "macs": arm.meter.macs if arm.meter else None,
         "latency_p50_ms": arm.meter.p50_ms if arm.meter else None,
@@ -186,7 +284,10 @@ def _numbers(arm: Arm, block: Block) -> dict[str, object]:
     }
     for name, held in arm.measured.items():
         row[f"{name}_median_{held.unit}"] = held.median
-    return row | {"note": note_of(arm)}
+    if PROBE in arm.measured:
+        row[f"{PROBE}_p10"] = arm.measured[PROBE].low
+        row[f"{PROBE}_p90"] = arm.measured[PROBE].high
+    return row
 
 
 def markdown(table: Table) -> str:
@@ -196,9 +297,10 @@ def markdown(table: Table) -> str:
         f"|{'|'.join(['---', *['---:'] * (len(table.heading) - 2), '---'])}|",
     ]
     for row in table.rows:
-        effect = f"**{_md(row.effect)}**" if row.separable else _md(row.effect)
-        cells = [_md(row.arm), *map(_md, row.scores), _md(row.folds), effect, _md(row.p)]
-        cells += map(_md, (row.parameters, row.latency, row.training, row.note))
+        loud = " (TRANSDUCTIVE)" if "transductive" in row.marks else ""
+        cells = [_md(row.arm) + loud]
+        for heading, text in row.cells.items():
+            cells.append(f"**{_md(text)}**" if heading == row.bold else _md(text))
         lines.append(f"| {' | '.join(cells)} |")
     return f"{_md(table.caption)}\n\n" + "\n".join(lines) + "\n"
 
@@ -250,9 +352,9 @@ def tex(text: object) -> str:
 
 def latex(table: Table) -> str:
     """The table for a paper; needs the packages booktabs and graphicx."""
-    shown = [i for i, h in enumerate(table.heading) if h not in {"note", "training, CPU"}]
+    shown = [h for h in table.heading if h not in _NOT_PRINTED]
     columns = "l" + "r" * (len(shown) - 1)
-    heading = " & ".join(tex(table.heading[i]) for i in shown)
+    heading = " & ".join(map(tex, shown))
     lines = [
         "% needs \\usepackage{booktabs,graphicx}",
         "\\begin{table}",
@@ -272,8 +374,9 @@ def latex(table: Table) -> str:
 
 
 def _tex_row(row: Row) -> str:
-    incomplete = "INCOMPLETE" in row.note
-    name = tex(short(row.arm, 60)) + ("\\textsuperscript{incomplete}" if incomplete else "")
-    effect = f"\\textbf{{{tex(row.effect)}}}" if row.separable else tex(row.effect)
-    cells = [name, *map(tex, row.scores), tex(row.folds), effect, tex(row.p)]
-    return " & ".join([*cells, tex(row.parameters), tex(row.latency)]) + " \\\\"
+    marks = "".join(f"\\textsuperscript{{{mark}}}" for mark in row.marks)
+    cells = [tex(short(row.arm, 60)) + marks]
+    for heading, text in row.cells.items():
+        if heading not in _NOT_PRINTED:
+            cells.append(f"\\textbf{{{tex(text)}}}" if heading == row.bold else tex(text))
+    return " & ".join(cells) + " \\\\"

@@ -1,17 +1,18 @@
-"""Numbers and results as the words that tables, figures and the page print."""
+"""Numbers, names and marks as the words that tables, figures and the page print."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from serlab.bench.metrics.base import METRICS, metric
 from serlab.bench.statistics.records import Estimate
-from serlab.reports.records import Arm, Block, CorpusFacts, Counts, Effect, Pooled, Verdict
+from serlab.reports.records import Arm, Block
 
 MINUS = "\N{MINUS SIGN}"
+DAGGER = "\N{DAGGER}"
+"""Stands beside the name of a transductive arm."""
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
 )
@@ -89,14 +90,24 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def points(value: float) -> str:
-    """A difference of shares in points: ``4.3 points``."""
-    text = f"{abs(value) * 100:.1f}"
-    return f"{text} point{'' if text == '1.0' else 's'}"
+def in_points(name: str) -> bool:
+    """Whether differences in the metric are told in points; those of traces are told as such."""
+    return metric(name).task == "categorical"
 
 
-def margin_words(margin: float) -> str:
-    """A margin as it was written: ``2 points``."""
+def difference_in(value: float, name: str, *, sign: bool = False) -> str:
+    """A difference in a metric: ``4.3 points``, or ``0.043`` for traces."""
+    value = value if sign else abs(value)
+    if not in_points(name):
+        return number(value, sign=sign)
+    text = number(value * 100, 1, sign=sign)
+    return f"{text} point{'' if text.lstrip('+' + MINUS) == '1.0' else 's'}"
+
+
+def margin_words(margin: float, name: str) -> str:
+    """A margin as it was written: ``2 points``, or ``0.02`` for traces."""
+    if not in_points(name):
+        return f"{margin:g}"
     text = f"{margin * 100:g}"
     return f"{text} point{'' if text == '1' else 's'}"
 
@@ -126,6 +137,8 @@ def amount(value: float | None, unit: str) -> str:
         return "–"
     if unit == "s":
         return duration(value)
+    if unit == "share":
+        return number(value)
     if unit in {"bytes", "B", "byte"}:
         return f"{value / 2**20:,.0f} MiB".replace(",", "\N{NARROW NO-BREAK SPACE}")
     return f"{value:,.4g} {unit}".strip()
@@ -143,144 +156,45 @@ def plural(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
+_LONG_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.])")
+
+
+def label(name: object) -> str:
+    """An arm's name as it is shown: on one line, its long fractions with six digits.
+
+    Example:
+        >>> label("learning_rate=0.00031622776601683794, epochs=20")
+        'learning_rate=0.000316228, epochs=20'
+    """
+    return _LONG_NUMBER.sub(_shorter, clean(name))
+
+
+def _shorter(found: re.Match[str]) -> str:
+    """Six digits of what is a float written in full; a version or a count stays."""
+    text = found[0]
+    written = ("." in text or "e" in text) and repr(float(text)) == text
+    return min(text, f"{float(text):g}", key=len) if written else text
+
+
+def tagged(arm: Arm) -> str:
+    """An arm's name in a figure, with a dagger where `marks_of` explains it."""
+    return f"{label(arm.name)} {DAGGER}" if arm.transductive else label(arm.name)
+
+
+def named(arm: Arm) -> str:
+    """An arm's name in a sentence, marked where it is transductive."""
+    return f"{label(arm.name)} (TRANSDUCTIVE)" if arm.transductive else label(arm.name)
+
+
+def marks_of(block: Block, arms: Iterable[Arm]) -> tuple[str, ...]:
+    """What a figure or table of these arms must say; a picture holds what is before the colon."""
+    return block.corpus.marks + tuple(
+        f"{DAGGER} TRANSDUCTIVE: {label(arm.name)}: {clean(arm.transductive)}"
+        for arm in arms
+        if arm.transductive
+    )
+
+
 def title_of(name: str) -> str:
     """A metric's short title, such as UA."""
     return metric(name).title if name in METRICS.entries() else name
-
-
-# --- sentences -----------------------------------------------------------------------------
-
-HEADLINES = {
-    Verdict.BETTER: "better than the base",
-    Verdict.WORSE: "worse than the base",
-    Verdict.SAME: "no difference as large as the margin",
-    Verdict.UNCLEAR: "no difference shown",
-}
-
-SYMBOLS = {
-    Verdict.BETTER: "▲",
-    Verdict.WORSE: "▼",
-    Verdict.SAME: "=",
-    Verdict.UNCLEAR: "○",
-}
-
-
-def verdict_sentence(arm: Arm, block: Block) -> str:
-    """One sentence that says what the comparison with the base shows, with its interval."""
-    effect = arm.effect
-    if effect is None:
-        return f"{clean(arm.name)}: not compared with the base: {arm.no_effect}."
-    estimate, study = effect.estimate, block.study
-    what = f"{title_of(study.metric)} {interval(estimate, sign=True)} against the base"
-    body = {
-        Verdict.BETTER: f"better by {points(estimate.mean)}",
-        Verdict.WORSE: f"worse by {points(estimate.mean)}",
-        Verdict.SAME: "no difference shown",
-        Verdict.UNCLEAR: "no difference shown",
-    }[effect.verdict]
-    return f"{clean(arm.name)}: {body} ({what}{_p_words(effect)}); {_beyond(effect, block)}."
-
-
-def _p_words(effect: Effect) -> str:
-    if effect.p_holm is None:
-        return ""
-    text = p_value(effect.p_holm)
-    sign = " " if text.startswith("<") else " = "
-    holm = "p (Holm)" if effect.n_comparisons > 1 else "p"
-    return f", {holm}{sign}{text}"
-
-
-def _beyond(effect: Effect, block: Block) -> str:
-    """How the interval lies to the margin, and what would have been found."""
-    estimate, margin = effect.estimate, block.study.margin
-    width = margin_words(margin)
-    if effect.verdict is Verdict.SAME:
-        return f"a difference of {width} or more is ruled out"
-    if effect.verdict is Verdict.UNCLEAR:
-        least = estimate.smallest_detectable
-        known = least is not None and math.isfinite(least)
-        tail = f"; about {points(least)} could have been detected" if known and least else ""
-        return f"a difference of {width} is not ruled out{tail}"
-    inner = min(abs(estimate.low), abs(estimate.high))
-    if inner >= margin and estimate.low * estimate.high > 0:
-        return f"by more than the margin of {width}"
-    return f"whether by the margin of {width} stays open"
-
-
-def base_sentence(block: Block) -> str:
-    """One sentence on the base itself."""
-    base = block.base
-    score = base.scores.get(block.study.metric) if base else None
-    if base is None or score is None or base.pooled is None:
-        return "The base has no seed whose folds all completed, so nothing can be compared yet."
-    text = f"Base {clean(base.system) or clean(base.name)}: {title_of(block.study.metric)} "
-    text += interval(score.pooled)
-    held = base.pooled
-    return f"{text} pooled over {_basis(held)} of {clean(block.corpus.name)}."
-
-
-def _basis(held: Pooled) -> str:
-    n_speakers = len(set(held.speakers))
-    return (
-        f"{count(len(held.ids))} test utterances, {plural(n_speakers, 'speaker')} and "
-        f"{plural(len(held.seeds), 'seed')}"
-    )
-
-
-def counts_sentence(counts: Counts) -> str:
-    """How many of the planned trainings ended how."""
-    told = [f"{counts.completed} of {counts.planned} planned trainings completed"]
-    for name in ("pruned", "failed", "diverged", "skipped"):
-        n = getattr(counts, name)
-        told += [f"{n} {name}"] if n else []
-    told += [f"{counts.missing} not run"] if counts.missing > 0 else []
-    return ", ".join(told) + "."
-
-
-NORMALISATIONS = {
-    "none": "features are not normalised",
-    "train": "features are normalised with statistics of the training part alone",
-    "speaker": "features are normalised per speaker, test speakers included (TRANSDUCTIVE)",
-}
-
-SELECTIONS = {
-    "validation-ua": "the epoch is chosen by UA on validation speakers",
-    "validation-loss": "the epoch is chosen by the loss on validation speakers",
-    "last-epoch": "the last epoch is taken",
-}
-
-
-def protocol_words(corpus: CorpusFacts) -> str:
-    """The protocol as a reader of a paper would want it told."""
-    held: Mapping[str, Any] = corpus.protocol
-    split = clean(held.get("split", "unknown split")).replace("-", " ")
-    parts = [f"{split}, {plural(len(corpus.folds), 'fold')}"]
-    if held.get("max_folds"):
-        parts[0] += f" (only the first {held['max_folds']} are run)"
-    if held.get("validation"):
-        unit = "session" if held.get("split") == "leave-one-session-out" else "speaker"
-        parts.append(f"{plural(held['validation'], unit)} of the training side held out to select")
-    parts.append(NORMALISATIONS.get(str(held.get("normalisation")), "normalisation not recorded"))
-    parts.append(SELECTIONS.get(str(held.get("selection")), "selection not recorded"))
-    if not corpus.leaks:
-        parts.append("nothing is selected on a test part")
-    return f"{'; '.join(parts)}. Split {clean(corpus.split)}."
-
-
-def methods(block: Block) -> str:
-    """The paragraph on statistics, for a paper's methods section."""
-    study, level = block.study, f"{block.study.level:.0%}"
-    title = title_of(study.metric)
-    n = max((a.effect.n_comparisons for a in block.arms if a.effect), default=0)
-    holm = f" P values of the {n} comparisons are adjusted by Holm's method." if n > 1 else ""
-    return (
-        f"{title} is computed over all test utterances of all folds together (pooled), for each "
-        f"training seed, and averaged over seeds; classes are the corpus's declared ones. Every "
-        f"arm meets the same folds and seeds as the base, so differences are paired. Speakers "
-        f"and training seeds are crossed random factors; intervals are {level} with "
-        f"Satterthwaite's degrees of freedom, and folds are not treated as replicates.{holm} "
-        f"Intervals of single arms are cut at the metric's range. The margin of "
-        f"{margin_words(study.margin)} was fixed in the study before it ran. “No "
-        f"difference shown” is not evidence of equality; that a difference as large as the "
-        f"margin is ruled out is said only where the interval lies inside the margin."
-    )

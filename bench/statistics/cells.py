@@ -87,6 +87,24 @@ def recall_cells(hits: Array, numbers: Array) -> Floats:
     return table
 
 
+def jackknife(whole: Floats, without: Floats) -> Floats:
+    """Centred jackknife values, whose mean over speakers is the whole.
+
+    Args:
+        whole: a metric of all speakers, (...).
+        without: it without each of them, (speaker, ...).
+
+    Returns:
+        (speaker, ...).
+
+    Example:
+        >>> jackknife(np.array([0.5]), np.array([[0.4], [0.6]])).ravel()
+        array([0.6, 0.4])
+    """
+    values: Floats = whole + (len(without) - 1) * (without.mean(axis=0) - without)
+    return values
+
+
 def _by_influence(arm: ArmPredictions, index: Array, *, by_class: bool) -> tuple[Floats, str]:
     for scores in arm.scores:
         truth, _ = checked_classes(arm.truth, scores)
@@ -128,12 +146,10 @@ def _centred(name: str, whole: Floats, without: Floats, speakers: tuple[str, ...
     if not np.isfinite(whole).all():
         value = float(whole[~np.isfinite(whole)][0])
         raise Undefined(name, value, "predictions for which it is defined, not constant ones")
-    n_speakers = len(speakers)
-    if n_speakers == 1:
+    if len(speakers) == 1:
         return whole[None]
     undefined = ~np.isfinite(without).all(axis=1)
     if undefined.any():
         lone = speakers[int(np.argmax(undefined))]
         raise Undefined(name, "nan", f'it to be defined without speaker "{lone}" too')
-    values: Floats = whole + (n_speakers - 1) * (without.mean(axis=0) - without)
-    return values
+    return jackknife(whole, without)

@@ -132,9 +132,10 @@ def _rmse(held: Moments) -> Floats:
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
-    found = np.full(above.shape, np.nan)
-    np.divide(above, below, out=found, where=below > 0)
-    return np.clip(found, -1.0, 1.0)
+    ratios = np.full(above.shape, np.nan)
+    np.divide(above, below, out=ratios, where=below > 0)
+    found: Floats = np.clip(ratios, -1.0, 1.0)
+    return found
 
 
 BY_MOMENTS: Mapping[str, Callable[[Moments], Floats]] = {"ccc": _ccc, "pcc": _pcc, "rmse": _rmse}

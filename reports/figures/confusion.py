@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from serlab.bench.metrics.categorical import confusion
-from serlab.reports.figure import FIGURES, PAPER, Absent, mark, new_figure
+from serlab.reports.figure import FIGURES, NO_CLASSES, PAPER, Absent, mark, new_figure
 from serlab.reports.records import Arm, Block, Pooled
-from serlab.reports.words import clean, number, plural, short
+from serlab.reports.words import clean, marks_of, number, plural, short, tagged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,9 +88,11 @@ class Confusion:
     def info(self, block: Block) -> ConfusionNumbers | Absent:
         """Row shares of the base."""
         base = block.base
+        if block.corpus.target != "emotion":
+            return NO_CLASSES
         if base is None or base.pooled is None:
             return Absent(reason="no seed of the base has all its folds completed")
-        return _numbers(block, base, base.pooled, _shares(block, base.pooled), base="")
+        return _numbers(block, base, base.pooled, _shares(base.pooled), base=None)
 
     def draw(self, numbers: ConfusionNumbers, width_in: float) -> Figure:
         """A matrix with its numbers."""
@@ -103,6 +105,8 @@ class ConfusionDifference:
 
     def info(self, block: Block) -> ConfusionNumbers | Absent:
         """Differences of row shares."""
+        if block.corpus.target != "emotion":
+            return NO_CLASSES
         base = block.base
         arms = [a for a in block.others if a.effect and a.pooled and a.kind != "baseline"]
         if base is None or base.pooled is None or not arms:
@@ -111,15 +115,15 @@ class ConfusionDifference:
         assert arm.effect is not None
         assert arm.pooled is not None
         seeds = arm.effect.seeds
-        shares = _shares(block, arm.pooled, seeds) - _shares(block, base.pooled, seeds)
-        return _numbers(block, arm, arm.pooled, shares, base=base.name)
+        shares = _shares(arm.pooled, seeds) - _shares(base.pooled, seeds)
+        return _numbers(block, arm, arm.pooled, shares, base=base)
 
     def draw(self, numbers: ConfusionNumbers, width_in: float) -> Figure:
         """A matrix with its numbers."""
         return _draw(numbers, width_in)
 
 
-def _shares(block: Block, held: Pooled, seeds: tuple[int, ...] = ()) -> Shares:
+def _shares(held: Pooled, seeds: tuple[int, ...] = ()) -> Shares:
     chosen = [held.scores[held.seeds.index(s)] for s in seeds or held.seeds]
     counts = np.sum([confusion(held.truth, one) for one in chosen], axis=0)
     totals = counts.sum(axis=1, keepdims=True)
@@ -129,15 +133,15 @@ def _shares(block: Block, held: Pooled, seeds: tuple[int, ...] = ()) -> Shares:
 
 
 def _numbers(
-    block: Block, arm: Arm, held: Pooled, shares: Shares, *, base: str
+    block: Block, arm: Arm, held: Pooled, shares: Shares, *, base: Arm | None
 ) -> ConfusionNumbers:
     n_classes = len(block.corpus.labels)
     return ConfusionNumbers(
-        marks=block.corpus.marks,
+        marks=marks_of(block, (arm, base) if base else (arm,)),
         corpus=block.corpus.name,
         labels=block.corpus.labels,
-        arm=arm.name,
-        base=base,
+        arm=tagged(arm),
+        base=tagged(base) if base else "",
         shares=shares,
         counts=tuple(int(n) for n in np.bincount(held.truth, minlength=n_classes)),
         n_seeds=len(arm.effect.seeds) if base and arm.effect else len(held.seeds),

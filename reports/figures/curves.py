@@ -19,8 +19,8 @@ from serlab.reports.figure import (
     new_figure,
     quiet,
 )
-from serlab.reports.records import Block, Curve
-from serlab.reports.words import clean, listed, number, wrapped
+from serlab.reports.records import SELECTING, Block, Curve
+from serlab.reports.words import clean, listed, marks_of, number, tagged, title_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,6 @@ MOST = 12
 """Arms that are drawn, the first of the study."""
 
 LOSSES = (("train_loss", "training", BLUE, "-"), ("validation_loss", "validation", ORANGE, "--"))
-SCORE = "validation_ua"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +38,15 @@ class CurvesNumbers:
 
     marks: tuple[str, ...]
     corpus: str
+    metric: str
+    """That of the validation speakers."""
     arms: tuple[tuple[str, dict[str, Curve]], ...]
     n_left_out: int
+
+    @property
+    def score(self) -> str:
+        """The name of the validation score's curve."""
+        return f"validation_{self.metric}"
 
     def rows(self) -> list[dict[str, object]]:
         """One row an epoch of a curve."""
@@ -63,41 +69,45 @@ class CurvesNumbers:
         """The caption."""
         text = (
             f"Learning curves on {clean(self.corpus)}: above, loss on the training (solid) and "
-            "validation (dashed) part; below, UA on validation speakers. Lines are means over "
-            "folds and seeds, bands run from the 10th to the 90th percentile; a curve ends where "
-            "fewer than half of the trainings are left. The test part is in none of them."
+            f"validation (dashed) part; below, {title_of(self.metric)} on validation speakers. "
+            "Lines are means over folds and seeds, bands run from the 10th to the 90th percentile; "
+            "a curve ends where fewer than half of the trainings are left. The test part is in "
+            "none of them."
         )
         return text + (f" {self.n_left_out} more arms are not drawn." if self.n_left_out else "")
 
     def alt(self) -> str:
         """Where each arm's validation UA ends, in words."""
         told = [
-            f"{clean(arm)} ends at {number(float(curves[SCORE].mean[-1]))} after "
-            f"{len(curves[SCORE].mean)} epochs"
+            f"{clean(arm)} ends at {number(float(curves[self.score].mean[-1]))} after "
+            f"{len(curves[self.score].mean)} epochs"
             for arm, curves in self.arms
-            if SCORE in curves
+            if self.score in curves
         ]
-        return f"Learning curves; mean validation UA: {listed(told)}."
+        return f"Learning curves; mean validation {title_of(self.metric)}: {listed(told)}."
 
 
 @FIGURES.register("curves", order=6)
 class Curves:
-    """Loss and validation UA by epoch."""
+    """Loss and validation score by epoch."""
 
     def info(self, block: Block) -> CurvesNumbers | Absent:
         """The curves of the arms that have any."""
-        held = [(a.name, dict(a.curves)) for a in block.arms if _known(a.curves)]
+        metric = SELECTING[block.corpus.target]
+        arms = [a for a in block.arms if _known(a.curves, metric)]
+        held = [(tagged(a), dict(a.curves)) for a in arms]
         if not held:
             return Absent(reason="no arm was trained by epochs, so there are no learning curves")
         return CurvesNumbers(
-            marks=block.corpus.marks,
+            marks=marks_of(block, arms[:MOST]),
             corpus=block.corpus.name,
+            metric=metric,
             arms=tuple(held[:MOST]),
             n_left_out=max(0, len(held) - MOST),
         )
 
     def draw(self, numbers: CurvesNumbers, width_in: float) -> Figure:
-        """Two rows of panels: loss above validation UA, a column an arm."""
+        """Two rows of panels: loss above the validation score, a column an arm."""
         n_columns = 5 if len(numbers.arms) == 5 else columns_for(len(numbers.arms))
         n_rows = -(-len(numbers.arms) // n_columns)
         figure = new_figure(width_in, 0.5 + 2.6 * n_rows + 0.16 * bool(numbers.marks))
@@ -110,11 +120,11 @@ class Curves:
             row, column = divmod(index, n_columns)
             loss, score = grid[2 * row, column], grid[2 * row + 1, column]
             _losses(loss, curves, named=index == 0, top=tops)
-            _score(score, curves)
+            _score(score, curves, numbers)
             loss.set_title(wrapped(arm, 80 // n_columns), fontsize=7.5)
             if column == 0:
                 loss.set_ylabel("loss")
-                score.set_ylabel("validation UA")
+                score.set_ylabel(f"validation {title_of(numbers.metric)}")
             else:
                 loss.tick_params(labelleft=False)
                 score.tick_params(labelleft=False)
@@ -123,8 +133,8 @@ class Curves:
         return figure
 
 
-def _known(curves: Mapping[str, Curve]) -> bool:
-    return any(name in curves for name in (SCORE, *(name for name, *_ in LOSSES)))
+def _known(curves: Mapping[str, Curve], metric: str) -> bool:
+    return any(name in curves for name in (f"validation_{metric}", *(n for n, *_ in LOSSES)))
 
 
 def _tops(numbers: CurvesNumbers) -> tuple[float, float]:
@@ -151,14 +161,20 @@ def _losses(axes: Axes, curves: dict[str, Curve], *, named: bool, top: tuple[flo
         axes.legend(loc="upper right", handlelength=1.8, borderaxespad=0.1, fontsize=7)
 
 
-def _score(axes: Axes, curves: dict[str, Curve]) -> None:
+def _score(axes: Axes, curves: dict[str, Curve], numbers: CurvesNumbers) -> None:
     axes.set_visible(True)
     quiet(axes, grid="y")
-    axes.set_ylim(0, 1)
-    if SCORE in curves:
-        _band(axes, curves[SCORE], ORANGE, "--")
+    axes.set_ylim(_foot(numbers), 1)
+    if numbers.score in curves:
+        _band(axes, curves[numbers.score], ORANGE, "--")
     else:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color=MUTED)
+
+
+def _foot(numbers: CurvesNumbers) -> float:
+    """0, or below it where a correlation falls there."""
+    lows = [float(c[numbers.score].low.min()) for _, c in numbers.arms if numbers.score in c]
+    return max(-1.0, min([0.0, *(low * 1.05 for low in lows)]))
 
 
 def _band(axes: Axes, curve: Curve, colour: str, dash: str) -> None:

@@ -21,16 +21,20 @@ from serlab.reports.figure import (
 )
 from serlab.reports.records import Block, Verdict
 from serlab.reports.scale import reach
+from serlab.reports.sentences import HEADLINES
 from serlab.reports.words import (
-    HEADLINES,
+    DAGGER,
     clean,
+    in_points,
     interval,
     listed,
     margin_words,
+    marks_of,
     number,
     p_value,
     plural,
     short,
+    tagged,
     title_of,
 )
 
@@ -96,8 +100,8 @@ class ForestNumbers:
             f"Difference in pooled {title_of(self.metric)} to the base ({clean(self.base)}) on "
             f"{clean(self.corpus)}, with {self.level:.0%} intervals over "
             f"{plural(first.n_speakers, 'speaker')} crossed with {plural(first.n_seeds, 'seed')}. "
-            f"The band is the margin of {margin_words(self.margin)}; filled marks are separable "
-            "from the base (Holm-adjusted), hollow ones are not."
+            f"The band is the margin of {margin_words(self.margin, self.metric)}; filled marks are "
+            "separable from the base (Holm-adjusted), hollow ones are not."
         )
         if any(max(abs(r.estimate.low), abs(r.estimate.high)) > self.reach for r in self.effects):
             text += " Arrows: the interval goes on; its ends stand beside it."
@@ -124,7 +128,7 @@ class Forest:
         """The differences, or why there are none."""
         rows = [
             Row(
-                arm=arm.name,
+                arm=tagged(arm),
                 kind=arm.kind,
                 estimate=arm.effect.estimate,
                 p_holm=arm.effect.p_holm,
@@ -137,14 +141,14 @@ class Forest:
             return Absent(reason="no arm can be compared with the base yet")
         rows.sort(key=lambda r: (r.kind == "baseline", -r.estimate.mean, r.arm))
         return ForestNumbers(
-            marks=block.corpus.marks,
+            marks=marks_of(block, (arm for arm in block.arms if arm.is_base or arm.effect)),
             corpus=block.corpus.name,
             metric=block.study.metric,
-            base=block.study.base,
+            base=tagged(block.base) if block.base else block.study.base,
             margin=block.study.margin,
             level=block.study.level,
             effects=tuple(rows),
-            left_out=tuple(a.name for a in block.others if not a.effect),
+            left_out=tuple(tagged(a) for a in block.others if not a.effect),
         )
 
     def draw(self, numbers: ForestNumbers, width_in: float) -> Figure:
@@ -166,14 +170,11 @@ class Forest:
         axes.set_xlim(-numbers.reach, numbers.reach)
         for y, row in enumerate(numbers.effects):
             _draw_row(axes, y, row, numbers.reach)
-        axes.set_yticks(range(n), [short(r.arm, 34) for r in numbers.effects])
+        axes.set_yticks(range(n), [_name(r.arm) for r in numbers.effects])
         axes.tick_params(axis="y", length=0)
         quiet(axes)
         axes.spines["left"].set_visible(False)
-        axes.xaxis.set_major_formatter(lambda x, _: number(x * 100, _digits(axes), sign=True))
-        axes.set_xlabel(
-            f"difference in {title} to the base, points (margin of {numbers.margin * 100:g} shaded)"
-        )
+        _axis(axes, numbers)
         for panel in panels:
             panel.set_ylim(n - 0.4, -1.0 if wide else -0.6)
         if wide:
@@ -181,9 +182,24 @@ class Forest:
         return figure
 
 
-def _digits(axes: Axes) -> int:
-    low, high = axes.get_xlim()
-    return 0 if high - low > 0.06 else 1
+def _name(arm: str) -> str:
+    """The name, the word TRANSDUCTIVE below one that carries its dagger."""
+    if not arm.endswith(DAGGER):
+        return short(arm, 34)
+    return f"{short(arm.removesuffix(DAGGER), 34)}\n{DAGGER} TRANSDUCTIVE"
+
+
+def _axis(axes: Axes, numbers: ForestNumbers) -> None:
+    """Differences in points, or those of traces in the metric itself."""
+    points = in_points(numbers.metric)
+    factor, coarse = (100, 0) if points else (1, 2)
+    digits = coarse if numbers.reach > 0.03 else coarse + 1
+    axes.xaxis.set_major_formatter(lambda x, _: number(x * factor, digits, sign=True))
+    unit = ", points" if points else ""
+    axes.set_xlabel(
+        f"difference in {title_of(numbers.metric)} to the base{unit} "
+        f"(margin of {numbers.margin * factor:g} shaded)"
+    )
 
 
 def _draw_row(axes: Axes, y: int, row: Row, reach: float) -> None:

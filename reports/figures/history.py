@@ -9,7 +9,7 @@ import numpy as np
 
 from serlab.reports.figure import BLUE, FIGURES, MUTED, ORANGE, Absent, mark, new_figure, quiet
 from serlab.reports.records import Block, SearchPoint
-from serlab.reports.words import clean, number, plural, short, title_of
+from serlab.reports.words import label, number, plural, short, title_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ class HistoryNumbers:
         return (
             f"Optimisation history of {plural(len(self.points), 'trial')}; the best validation "
             f"{title_of(self.metric)} is {number(best.value)} in trial {best.order} "
-            f"({clean(best.arm)})."
+            f"({label(best.arm)})."
         )
 
 
@@ -88,7 +88,7 @@ class History:
             )
         numbers = HistoryNumbers(
             marks=block.corpus.marks,
-            metric="ua",
+            metric=block.study.metric,
             points=block.search,
         )
         if not numbers.valued:
@@ -112,7 +112,7 @@ class History:
         axes.plot(lost, [foot] * len(lost), "x", color=MUTED)
         best = numbers.best
         axes.annotate(
-            f"best: {number(best.value)}, {short(best.arm, 40)}",
+            f"best: {number(best.value)}, {short(label(best.arm), 40)}",
             (best.order, best.value or 0.0),
             textcoords="offset points",
             xytext=(4, 5),

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from serlab.bench.metrics.categorical import per_class_recall
-from serlab.reports.figure import FIGURES, PAPER, Absent, mark, new_figure
+from serlab.reports.figure import FIGURES, NO_CLASSES, Absent, mark, new_figure
+from serlab.reports.heat import cells
 from serlab.reports.records import Block, Pooled
-from serlab.reports.words import clean, number, short
+from serlab.reports.words import clean, marks_of, number, short, tagged
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Recalls = npt.NDArray[np.float64]
@@ -82,16 +82,18 @@ class Recall:
 
     def info(self, block: Block) -> RecallNumbers | Absent:
         """The recalls of the arms that have a whole seed."""
+        if block.corpus.target != "emotion":
+            return NO_CLASSES
         arms = sorted((a for a in block.arms if a.pooled), key=lambda a: not a.is_base)
         if not arms:
             return Absent(reason="no arm has a seed whose folds all completed")
         n_classes = len(block.corpus.labels)
         truth = next(a.pooled.truth for a in arms if a.pooled)
         return RecallNumbers(
-            marks=block.corpus.marks,
+            marks=marks_of(block, arms),
             corpus=block.corpus.name,
             labels=block.corpus.labels,
-            arms=tuple(a.name for a in arms),
+            arms=tuple(tagged(a) for a in arms),
             has_base=arms[0].is_base,
             recalls=np.stack([_recalls(a.pooled) for a in arms if a.pooled]),
             counts=tuple(int(n) for n in np.bincount(truth, minlength=n_classes)),
@@ -104,48 +106,15 @@ class Recall:
         figure = new_figure(width, 0.85 + 0.27 * n_arms + 0.16 * bool(numbers.marks))
         axes = figure.add_subplot()
         mark(figure, numbers.marks, f"Recall by class, {short(numbers.corpus, 24)}")
-        _cells(axes, numbers)
+        texts = [[number(value * 100, 0) for value in row] for row in numbers.recalls]
+        cells(axes, numbers.differences, texts, deepest=DEEPEST, bold_first=numbers.has_base)
         heads = zip(numbers.labels, numbers.counts, strict=True)
         axes.set_xticks(range(n_classes), [f"{short(label, 12)}\nn={n}" for label, n in heads])
         axes.set_yticks(range(n_arms), [short(arm, 32) for arm in numbers.arms])
         axes.xaxis.tick_top()
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
         return figure
 
 
 def _recalls(held: Pooled) -> Recalls:
     found: Recalls = np.mean([per_class_recall(held.truth, s) for s in held.scores], axis=0)
     return found
-
-
-def _cells(axes: Axes, numbers: RecallNumbers) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    colours = ["#D55E00", "#f2b48c", "#f7f7f7", "#8fc1e3", "#0072B2"]
-    scale = LinearSegmentedColormap.from_list("serlab", colours)
-    n_arms, n_classes = numbers.recalls.shape
-    change = np.nan_to_num(numbers.differences)
-    axes.pcolormesh(
-        np.arange(n_classes + 1) - 0.5,
-        np.arange(n_arms + 1) - 0.5,
-        change,
-        cmap=scale,
-        vmin=-DEEPEST,
-        vmax=DEEPEST,
-        edgecolors=PAPER,
-        linewidth=1.5,
-    )
-    for (i, j), recall in np.ndenumerate(numbers.recalls):
-        axes.text(
-            j,
-            i,
-            number(recall * 100, 0),
-            ha="center",
-            va="center",
-            fontsize=8,
-            fontweight="bold" if i == 0 and numbers.has_base else "normal",
-            color="#fefefe" if abs(change[i, j]) > 0.75 * DEEPEST else "#111111",
-        )
-    axes.set_xlim(-0.5, n_classes - 0.5)
-    axes.set_ylim(n_arms - 0.5, -0.5)

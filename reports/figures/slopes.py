@@ -20,8 +20,8 @@ from serlab.reports.figure import (
     new_figure,
     quiet,
 )
-from serlab.reports.records import Block, Pooled
-from serlab.reports.words import clean, interval, title_of, wrapped
+from serlab.reports.records import Block, Pooled, groups
+from serlab.reports.words import clean, interval, marks_of, tagged, title_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,12 +106,14 @@ class Slopes:
         for arm in shown:
             assert arm.effect is not None
             assert arm.pooled is not None
-            pairs += _pairs(arm.name, base.pooled, arm.pooled, arm.effect.seeds, block.study.metric)
+            pairs += _pairs(
+                tagged(arm), base.pooled, arm.pooled, arm.effect.seeds, block.study.metric
+            )
         return SlopesNumbers(
-            marks=block.corpus.marks,
+            marks=marks_of(block, (base, *shown)),
             corpus=block.corpus.name,
             metric=block.study.metric,
-            arms=tuple(a.name for a in shown),
+            arms=tuple(tagged(a) for a in shown),
             estimates=tuple(a.effect.estimate for a in shown if a.effect),
             pairs=tuple(pairs),
             n_left_out=len(arms) - len(shown),
@@ -175,9 +177,7 @@ def _pairs(
         )
         for seed, one, two in zip(seeds, mine, theirs, strict=True)
     ]
-    speakers = np.array(base.speakers)
-    for speaker in sorted(set(base.speakers)):
-        held = speakers == speaker
+    for speaker, held in groups(base.speakers).items():
         values = [
             _mean(metric, base.truth[held], [s[held] for s in group]) for group in (mine, theirs)
         ]

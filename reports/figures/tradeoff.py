@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from serlab.bench.metrics.base import metric as found
 from serlab.bench.statistics.records import Estimate
 from serlab.reports.figure import (
     FIGURES,
@@ -21,7 +22,7 @@ from serlab.reports.figure import (
     spread,
 )
 from serlab.reports.records import Arm, Block
-from serlab.reports.words import clean, interval, number, short, title_of
+from serlab.reports.words import clean, interval, marks_of, number, short, tagged, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +98,7 @@ class Tradeoff:
         metric = block.study.metric
         points = tuple(
             Point(
-                arm=arm.name,
+                arm=tagged(arm),
                 is_base=arm.is_base,
                 score=arm.scores[metric].pooled,
                 latency_ms=arm.meter.p50_ms if arm.meter else None,
@@ -110,7 +111,7 @@ class Tradeoff:
         if not points:
             return Absent(reason=_why_absent(block))
         return TradeoffNumbers(
-            marks=block.corpus.marks,
+            marks=marks_of(block, (a for a in block.arms if tagged(a) in {p.arm for p in points})),
             corpus=block.corpus.name,
             metric=metric,
             level=block.study.level,
@@ -136,7 +137,7 @@ class Tradeoff:
             _cost_axis(axes, [float(v) for v in values if v is not None])
             axes.set_xlabel(label)
             quiet(axes, grid="y")
-        grid[0].set_ylim(top=min(grid[0].get_ylim()[1], 1.02))
+        grid[0].set_ylim(top=min(grid[0].get_ylim()[1], found(numbers.metric).high + 0.02))
         grid[0].set_ylabel(f"pooled {title}")
         _names(grid[-1], numbers, costs[-1][1])
         return figure

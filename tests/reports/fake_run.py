@@ -17,7 +17,10 @@ SPLIT = "0123456789abcdef"
 
 @dataclass(frozen=True, kw_only=True)
 class FakeStudy:
-    """What the fake run is like; ``skill`` is each arm's chance of being right."""
+    """What the fake run is like; ``skill`` is each arm's chance of being right.
+
+    Of traces it is the share of the truth in the prediction, and 0 predicts constants.
+    """
 
     name: str = "fake"
     skill: Mapping[str, float] = field(
@@ -43,6 +46,18 @@ class FakeStudy:
     """(arm, fold, seed) that did not complete; None leaves no record at all."""
     meters: bool = True
     epochs: int = 8
+    target: str = "emotion"
+    """Or "traces", whose dimensions ``labels`` names and whose metric is CCC."""
+    n_frames: int = 60
+    """Of each trace; a speaker has ``per_cell`` utterances."""
+    rate_hz: float = 10.0
+    transductive: Mapping[str, str] = field(default_factory=dict)
+    """Reason by arm."""
+    notes: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    """Names of outside corpora."""
+    probes: Mapping[str, float] = field(default_factory=dict)
+    """What the speaker probe reaches by arm; the others have none."""
     history: tuple[tuple[str, float | None, str], ...] = ()
     """Arm, validation score and state of a search's trials; the first is the best."""
 
@@ -95,6 +110,7 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
             },
             "parameters": None if name == "svm" else 93_573 + 100 * index,
             "is_base": index == 0,
+            **({"transductive": study.transductive[name]} if name in study.transductive else {}),
             "kind": study.kind(name),
         }
         for index, name in enumerate(study.skill)
@@ -105,18 +121,31 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
             "licence": "Apache-2.0",
             "source": "serlab",
             "synthetic": study.synthetic,
-            "n_utterances": len(study.speakers) * len(study.labels) * study.per_cell,
+            "n_utterances": n_utterances(study),
             "n_speakers": len(study.speakers),
             "labels": list(study.labels),
             "split": SPLIT,
+            "trace_rate_hz": study.rate_hz if study.target == "traces" else 0.0,
+            "notes": list(study.notes),
+            "outside": [
+                {
+                    "name": other,
+                    "licence": "CC-BY-4.0",
+                    "source": "elsewhere",
+                    "n_utterances": 1440,
+                    "n_speakers": 24,
+                }
+                for other in study.outside
+            ],
             "protocol": {
+                "target": study.target,
                 "split": "leave-one-speaker-out",
                 "validation": 2,
                 "groups": 5,
                 "max_folds": 0,
                 "labels": [],
                 "normalisation": "train",
-                "selection": "validation-ua",
+                "selection": "validation-score",
                 "absent_classes": "dropped",
                 "seed": 0,
             },
@@ -145,7 +174,7 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
         "question": "What is each component worth?",
         "design": study.design,
         "synthetic": study.synthetic,
-        "metric": "ua",
+        "metric": "ccc" if study.target == "traces" else "ua",
         "margin": 0.02,
         "level": 0.95,
         "base": next(iter(study.skill)),
@@ -178,7 +207,7 @@ def _result(
     curves = {
         "train_loss": tuple(loss.tolist()),
         "validation_loss": tuple((loss + 0.2 + 0.01 * epochs).tolist()),
-        "validation_ua": tuple(
+        "validation_ccc" if study.target == "traces" else "validation_ua": tuple(
             np.clip(study.skill[arm] * (1 - np.exp(-epochs / 2)), 0, 1).tolist()
         ),
     }
@@ -193,7 +222,7 @@ def _result(
         reason="" if done else "loss is nan in epoch 3 <b>$x_1$</b>",
         chosen_epoch=6 if done else None,
         curves=curves if done and arm != "svm" else {},
-        measurements=_measurements(rng) if done else {},
+        measurements=_measurements(rng) | _probe(study, arm, rng) if done else {},
         predictions=_predictions(study, arm, fold, rng) if done else None,
         environment=environment,
     )
@@ -213,8 +242,54 @@ def _measurements(rng: np.random.Generator) -> dict[str, Measurement]:
     }
 
 
+def _probe(study: FakeStudy, arm: str, rng: np.random.Generator) -> dict[str, Measurement]:
+    if arm not in study.probes:
+        return {}
+    found = float(np.clip(study.probes[arm] + rng.normal(0, 0.05), 0, 1))
+    chance = 1 / max(2, len(study.speakers) - 2)
+    return {
+        "speaker_probe": Measurement(value=found, unit="share"),
+        "speaker_probe_chance": Measurement(value=chance, unit="share"),
+    }
+
+
+def n_utterances(study: FakeStudy) -> int:
+    """Utterances of the whole corpus."""
+    cells = 1 if study.target == "traces" else len(study.labels)
+    return len(study.speakers) * cells * study.per_cell
+
+
+def _traces(study: FakeStudy, arm: str, fold: str, rng: np.random.Generator) -> Predictions:
+    """As `_predictions`, frame by frame; a truth is the utterance's own, whatever the arm."""
+    place = study.folds.index(fold)
+    tested = study.speakers[place]
+    following = study.speakers[(place + 1) % len(study.speakers)]
+    rows, truths = [], []
+    for speaker, part in ((tested, "test"), (following, "validation")):
+        for i in range(study.per_cell):
+            own = np.random.default_rng([abs(hash_of(speaker)), i])
+            steps = own.normal(0, 0.15, (study.n_frames, len(study.labels)))
+            truths.append(own.normal(0, 0.4, len(study.labels)) + steps.cumsum(axis=0))
+            rows += [(f"{speaker}-{i}", speaker, part, frame) for frame in range(study.n_frames)]
+    truth = np.concatenate(truths).astype(np.float32)
+    noise = rng.normal(0, 0.05, truth.shape).cumsum(axis=0)
+    noise -= noise.mean(axis=0)
+    moved = study.skill[arm] > 0
+    scores = study.skill[arm] * truth + moved * 0.3 * np.clip(noise, -2, 2) + 0.01
+    return Predictions(
+        ids=tuple(row[0] for row in rows),
+        speakers=tuple(row[1] for row in rows),
+        parts=tuple(row[2] for row in rows),
+        truth=truth,
+        scores=scores.astype(np.float32),
+        frames=tuple(row[3] for row in rows),
+    )
+
+
 def _predictions(study: FakeStudy, arm: str, fold: str, rng: np.random.Generator) -> Predictions:
     """Test predictions of the fold's speaker, and validation ones of the next speaker."""
+    if study.target == "traces":
+        return _traces(study, arm, fold, rng)
     n_classes = len(study.labels)
     place = study.folds.index(fold)
     tested = study.speakers[place]

@@ -1,0 +1,124 @@
+"""One arm as a row of the page's table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from serlab.reports.details import Detail, detail_of
+from serlab.reports.inline import forest_row
+from serlab.reports.records import Arm, Block, Verdict
+from serlab.reports.tables import PROBE, Column, chance_of, columns_of, folds_text, probed
+from serlab.reports.words import count, duration, interval, number, p_value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell of the table: what it prints, on two lines, and what it is sorted by."""
+
+    text: str
+    small: str
+    key: float | str
+    bold: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One arm on the page."""
+
+    arm: Arm
+    anchor: str
+    picture: Markup
+    effect: Cell
+    cells: tuple[Cell, ...]
+    note: str
+    detail: Detail
+
+
+def heading_of(block: Block) -> tuple[str, ...]:
+    """The heading over `Row.cells`."""
+    probe = ("Speaker probe",) if probed(block) else ()
+    scores = (column.title for column in columns_of(block))
+    return (*scores, "Over folds", *probe, "Parameters", "Latency", "Training")
+
+
+def row_of(arm: Arm, block: Block, anchor: str) -> Row:
+    """The arm's row; ``anchor`` is where its details stand."""
+    columns = columns_of(block)
+    effect, estimate = arm.effect, arm.effect.estimate if arm.effect else None
+    small = ""
+    if effect and estimate:
+        small = f"{_bounds(interval(estimate, sign=True))} p {p_value(effect.p_holm)}"
+    return Row(
+        arm=arm,
+        anchor=anchor,
+        picture=forest_row(arm, block),
+        effect=Cell(
+            text="base" if arm.is_base else _value(interval(estimate, sign=True)),
+            small=small,
+            key=0.0 if arm.is_base else estimate.mean if estimate else "",
+            bold=effect is not None and effect.verdict in {Verdict.BETTER, Verdict.WORSE},
+        ),
+        cells=(*(_score(arm, column) for column in columns), *_costs(arm, block)),
+        note=_brief_note(arm),
+        detail=detail_of(arm, block, columns),
+    )
+
+
+def _brief_note(arm: Arm) -> str:
+    """The note as far as a narrow column holds it; the verdict and the details say the rest."""
+    notes = ["TRANSDUCTIVE"] if arm.transductive else []
+    notes += ["other system"] if arm.kind == "baseline" else []
+    if not arm.counts.whole:
+        notes.append(f"INCOMPLETE, {arm.counts.completed} of {arm.counts.planned}")
+    return "; ".join(notes)
+
+
+def _value(text: str) -> str:
+    return text.partition(" [")[0]
+
+
+def _bounds(text: str) -> str:
+    _, bracket, rest = text.partition("[")
+    return bracket + rest
+
+
+def _score(arm: Arm, column: Column) -> Cell:
+    held = column.of(arm)
+    text = interval(held)
+    small = "" if column.metric == "ece" else _bounds(text)
+    return Cell(text=_value(text), small=small, key=held.mean if held else "")
+
+
+def _probe(arm: Arm) -> Cell:
+    held, chance = arm.measured.get(PROBE), chance_of(arm)
+    if held is None or held.median is None:
+        return Cell(text="–", small=held.reason if held else "", key="")
+    spread = f"{number(held.low)} to {number(held.high)}" if held.n > 1 else ""
+    told = f"chance {number(chance)}" if chance is not None else ""
+    small = "; ".join(part for part in (spread, told) if part)
+    return Cell(text=number(held.median), small=small, key=held.median)
+
+
+def _costs(arm: Arm, block: Block) -> tuple[Cell, ...]:
+    score = arm.scores.get(block.study.metric)
+    folds = score.folds if score else None
+    mean = folds.mean if folds and math.isfinite(folds.mean) else ""
+    meter = arm.meter
+    parameters = meter.parameters if meter and meter.parameters else arm.parameters
+    p50 = meter.p50_ms if meter else None
+    training = arm.measured.get("train_cpu")
+    median = training.median if training else None
+    return (
+        Cell(text=folds_text(folds), small="", key=mean),
+        *([_probe(arm)] if probed(block) else []),
+        Cell(text=count(parameters), small="", key=parameters if parameters is not None else ""),
+        Cell(
+            text=f"{number(p50, 2)} ms" if p50 is not None else "–",
+            small=f"p90 {number(meter.p90_ms, 2)}" if meter and meter.p90_ms else "",
+            key=p50 if p50 is not None else "",
+        ),
+        Cell(text=duration(median), small="", key=median if median is not None else ""),
+    )
