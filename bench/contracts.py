@@ -377,6 +377,10 @@ class System(Protocol):
     (``trial.Estimator``) where there are none.
     """
 
+    def check(self) -> None:
+        """Raises BadValue where options or settings do not go together."""
+        ...
+
     def inputs(self) -> Mapping[str, FeatureSpec]:
         """The features that it is tested on, by the names that its network reads."""
         ...

@@ -18,6 +18,7 @@ from serlab.bench.contracts import (
     Unlabelled,
     Variant,
 )
+from serlab.bench.errors import BadValue
 from serlab.models.variant import load_option
 
 S = TypeVar("S")
@@ -43,6 +44,20 @@ class BaseSystem(Generic[S]):
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
         self.settings: S = self.Settings(**variant.settings)
+
+    def check(self) -> None:
+        """Refuses what the variant's parts cannot do together.
+
+        Raises:
+            BadValue: the adversary tells domains of which the system sees only one.
+        """
+        sources = {stream.source for stream in self.streams().values()}
+        terms = {term for stage in self.stages() for term in stage.losses}
+        chosen = self.variant.options.get("adversary", "")
+        if "corpus" in terms and "outside" not in sources:
+            raise BadValue("adversary", chosen, "one without corpora: it trains on one corpus only")
+        if "modality" in terms and "training" not in sources:
+            raise BadValue("adversary", chosen, "one without modalities: it trains on speech only")
 
     def option(self, slot: str) -> Any:  # a class or function, as its slot says
         """What implements the variant's option of a slot."""

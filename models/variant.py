@@ -108,8 +108,13 @@ def check_setting(field: Any, value: object, *, where: str) -> Scalar:  # a data
 
 
 def make(variant: Variant) -> System:
-    """The system of a variant, ready to build networks."""
+    """The system of a variant, ready to build networks.
+
+    Raises:
+        BadValue: options or settings that do not go together.
+    """
     system: System = SYSTEMS.load(variant.system)(variant)
+    system.check()
     return system
 
 

@@ -22,7 +22,10 @@ CHEAP = (
     "constant_pad_nd", "clone", "copy_", "_to_copy", "ones_like", "zeros_like", "empty_like",
     "new_empty", "zeros", "ones", "full", "arange", "fill_", "empty", "lift_fresh", "scatter",
     "_local_scalar_dense", "bernoulli_", "any", "all", "_unsafe_view", "view",
-    "slice_backward",
+    "slice_backward", "_pack_padded_sequence", "sort", "unsafe_split", "cumsum", "index_put",
+    "index_put_", "masked_fill_", "new_zeros", "scalar_tensor", "scatter_", "unique_consecutive",
+    "topk", "transpose_", "flip", "roll", "upsample_nearest2d", "native_group_norm", "select_scatter",
+    "masked_select", "nonzero", "max_pool1d", "bincount",
 )  # fmt: skip
 """Operators without products of matrices: normalisation, pooling, reduction and copying."""
 

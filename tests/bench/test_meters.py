@@ -21,6 +21,10 @@ def test_macs_of_known_layers() -> None:
     assert count_macs(lambda: convolution(x)).value == 2 * 20 * 10 * 8 * 3 * 15
     linear = nn.Linear(7, 5)
     assert count_macs(lambda: linear(torch.zeros(4, 7))).value == 4 * 35
+    lstm, gru = nn.LSTM(10, 20), nn.GRU(10, 20, bidirectional=True)
+    sequence = torch.zeros(5, 1, 10)
+    assert count_macs(lambda: lstm(sequence)).value == 5 * 4 * 20 * (10 + 20)
+    assert count_macs(lambda: gru(sequence)).value == 2 * 5 * 3 * 20 * (10 + 20)
     a, b = torch.zeros(3, 4, 5), torch.zeros(3, 5, 6)
     assert count_macs(lambda: torch.einsum("bij,bjk->bik", a, b)).value == 3 * 4 * 5 * 6
 
