@@ -31,12 +31,11 @@ def system(preset: str = "small", **changes: Scalar) -> Lian2019:
 
 
 def sizes(made: Lian2019) -> Sizes:
-    """Four classes, three speakers, two corpora, and only the inputs that the system asks for."""
+    """Four classes, three speakers, and only the inputs that the system asks for."""
     inputs = made.inputs()
     return Sizes(
         n_classes=4,
         n_speakers=3,
-        n_corpora=2,
         n_features={name: WIDTHS[name] for name in inputs},
         rate_hz=dict.fromkeys(inputs, 0.0),
     )
@@ -78,10 +77,10 @@ def total(made: Lian2019, network: nn.Module, batch: Batch) -> Tensor:
 
 
 def every_option() -> Iterator[tuple[str, str]]:
-    """Each option of each slot but those of the features, and the one that needs faces."""
+    """Each option of each slot but those of the features, and adversaries of what it has not."""
     for slot in SLOTS:
         for option in options_of(slot):
-            if slot != "functionals" and (slot, option) != ("adversary", "modality"):
+            if slot != "functionals" and option not in ("modality", "speaker_and_corpus"):
                 yield slot, option
 
 
