@@ -47,6 +47,7 @@ class TwoLevel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """As above."""
+        fused: Tensor
         fused, *others = (stream(x).relu() for stream in self.streams)
         for score, other in zip(self.scores, others, strict=True):
             pair = torch.stack([fused, other], dim=2)

@@ -41,14 +41,15 @@ class Layer(nn.Module):
         self, n_in: int, n_out: int, kernel: int, pool: int, settings: RawSettings
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(n_in, n_out, kernel, padding="same", bias=not settings.batch_norm)
+        self.conv = nn.Conv1d(n_in, n_out, kernel, bias=not settings.batch_norm)
+        self.margins = ((kernel - 1) // 2, kernel // 2)
         self.norm = nn.BatchNorm1d(n_out) if settings.batch_norm else nn.Identity()
         self.pool = pool
         self.dropout = nn.Dropout(settings.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(item, channel, step) to fewer steps; the order of ReLU and pooling does not matter."""
-        pooled = F.max_pool1d(self.norm(self.conv(x)), self.pool).relu()
+        pooled = F.max_pool1d(self.norm(self.conv(F.pad(x, self.margins))), self.pool).relu()
         dropped: Tensor = self.dropout(pooled)
         return dropped
 
@@ -82,7 +83,7 @@ class Aligned(Convolutions):
         super().__init__(n_samples, settings)
         steps = n_samples
         for layer in self.layers:
-            steps //= layer.pool  # type: ignore[operator]  # a module's attributes have no type
+            steps //= int(layer.pool)  # type: ignore[arg-type]  # attributes have no type
         self.n_values = steps * self.n_channels
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
@@ -116,7 +117,7 @@ class Native(Convolutions):
         n_real = mask.sum(dim=1) * self.n_samples
         for layer in self.layers:
             x = layer(x)
-            n_real = n_real // layer.pool  # type: ignore[operator]  # as above
+            n_real = n_real // int(layer.pool)  # type: ignore[arg-type]  # as above
             steps = torch.arange(x.shape[2], device=x.device)
             x = x * (steps < n_real.unsqueeze(1)).unsqueeze(1)
         flat = x.transpose(1, 2).flatten(1)
