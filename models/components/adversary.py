@@ -23,7 +23,6 @@ from torch.nn import functional as F
 
 from serlab.bench.contracts import Sizes, TrainingSettings, setting
 from serlab.bench.data import Batch
-from serlab.bench.errors import BadValue
 from serlab.models.variant import OPTIONS
 
 Schedule = Callable[[float, float], float]
@@ -142,8 +141,6 @@ class ModalityAdversary(nn.Module):
         self, n_in: int, sizes: Sizes, settings: AdversarialSettings, schedule: Schedule
     ) -> None:
         super().__init__()
-        if "face" not in sizes.n_features:
-            raise BadValue("adversary", "modality", "a system that also trains on faces")
         widths = (n_in, settings.domain_width, MODALITY_WIDTH)
         hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
         self.head = nn.Sequential(*hidden, nn.Linear(MODALITY_WIDTH, 1))

@@ -7,9 +7,14 @@ AVDAL: an encoder that learns from speech and, unpaired, from faces, with a reve
 between. Late fusion reads the maps of both. Speech alone is recognised.
 
 Beside the authors' filterbank (python_speech_features.logfbank) ours has no pre-emphasis, decibels
-for natural logarithms, exact filter edges for ones at whole bins, no padded last frame, and a floor
-at the noise of 16-bit rounding. All but the last are near a constant of each band, which
-the protocol's normalisation takes away; with it a zero frame is an average one, not silence.
+for natural logarithms, filter edges that are not rounded to bins, no last frame filled with zeros,
+and a floor at the noise of 16-bit rounding: over 20 EmoDB utterances the two correlate by 0.94 on
+average over the bands, 0.75 in the worst. The authors do not normalise; under the protocol's
+normalisation a zero frame is an average one instead of a quiet one.
+
+The authors' learning rate halves every so many epochs, ours is divided by ten up to three times:
+the step shares of the preset "paper" make its sum over the epochs the same. Augmentation by VTLP
+and by noise at a given ratio needs audio, not features; the slot has what works on features.
 """
 
 from __future__ import annotations
@@ -120,7 +125,35 @@ class Settings(AdversarialSettings):
             "batch_size": 32,
             "gradient_clip": 0.0,
         },
-        "small": {},
+        "small": {
+            "zero_maps": "masked",
+            "augmentation": "spec_augment",
+            "hop_s": 0.016,
+            "window_s": 0.032,
+            "window": "hann",
+            "floor": 1e-5,
+            "map_frames": 64,
+            "width": 0.25,
+            "reduction": 4,
+            "encoder_width": 0.125,
+            "dropout": 0.1,
+            "attention_dropout": 0.1,
+            "layers": 1,
+            "feedforward": 128,
+            "fusion_width": 64,
+            "domain_width": 32,
+            "optimiser": "adamw",
+            "learning_rate": 5e-3,
+            "weight_decay": 1e-2,
+            "schedule": "one-cycle",
+            "label_smoothing": 0.1,
+            "epochs": 25,
+            "batch_size": 16,
+            "avdal_epochs": 25,
+            "avdal_learning_rate": 3e-3,
+            "fusion_epochs": 8,
+            "fusion_learning_rate": 2e-3,
+        },
     },
 )
 class Wei2022(BaseSystem[Settings]):
@@ -140,9 +173,6 @@ class Wei2022(BaseSystem[Settings]):
         self.branches: tuple[str, ...] = self.option("branches")()
         self.opposed = "avdal" if "avdal" in self.branches else "mdscm"
         """The branch that the adversary acts on."""
-        if "modality" in self.option("adversary").terms and not self.streams():
-            wanted = "a branch avdal with a visual option, or there is one modality only"
-            raise BadValue("adversary", variant.options["adversary"], wanted)
 
     def inputs(self) -> Mapping[str, FeatureSpec]:
         """The logarithm of mel bands from 0 to 8 kHz."""
