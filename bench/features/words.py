@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from serlab.bench.cache import Cache
-from serlab.bench.contracts import FloatArray, Utterance, Word, digest, setting
+from serlab.bench.contracts import AudioSource, FloatArray, Utterance, Word, digest, setting
 from serlab.bench.errors import BadFile, BadValue
 from serlab.bench.features.base import FEATURES, Reader
 from serlab.bench.identity import file_hash
@@ -44,7 +44,7 @@ def timed_words(utterance: Utterance) -> tuple[Word, ...]:
         return utterance.words
     spoken = words_of(utterance.text)
     ends = np.cumsum([len(word) + 1 for word in spoken], dtype=np.float64)
-    ends *= utterance.audio.read().duration_s / ends[-1] if len(ends) else 1.0
+    ends *= _duration_s(utterance.audio) / ends[-1] if len(ends) else 1.0
     starts = [0.0, *ends[:-1]]
     return tuple(
         Word(text=word, start_s=float(a), end_s=float(b))
@@ -192,7 +192,13 @@ class Words(_Vectors):
 
 
 def _n_frames(utterance: Utterance) -> int:
-    return max(1, int(np.ceil(round(utterance.audio.read().duration_s * FRAMES_HZ, 6))))
+    return max(1, int(np.ceil(round(_duration_s(utterance.audio) * FRAMES_HZ, 6))))
+
+
+@lru_cache(maxsize=100_000)
+def _duration_s(source: AudioSource) -> float:
+    """Length of the audio, decoded once a process."""
+    return source.read().duration_s
 
 
 @FEATURES.register(
