@@ -112,17 +112,17 @@ class Native(Convolutions):
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         """As above; steps that are not wholly within an item's real frames are 0."""
-        n_frames = mask.shape[1]
         x = (frames * mask.unsqueeze(-1)).flatten(1).unsqueeze(1)
-        n_real = mask.sum(dim=1) * self.n_samples
+        n_real = mask.sum(dim=1, keepdim=True) * self.n_samples
+        pooled = 1
         for layer in self.layers:
             x = layer(x)
-            n_real = n_real // int(layer.pool)  # type: ignore[arg-type]  # as above
-            steps = torch.arange(x.shape[2], device=x.device)
-            x = x * (steps < n_real.unsqueeze(1)).unsqueeze(1)
+            pooled *= int(layer.pool)  # type: ignore[arg-type]  # as above
+            ends = (torch.arange(x.shape[2], device=x.device) + 1) * pooled
+            x = x * (ends <= n_real).unsqueeze(1)
         flat = x.transpose(1, 2).flatten(1)
-        first = torch.arange(n_frames, device=x.device) * self.n_samples * self.n_channels
-        places = (first // self.pooled).unsqueeze(1) + torch.arange(self.n_values, device=x.device)
-        flat = F.pad(flat, (0, max(0, int(places.max()) + 1 - flat.shape[1])))
-        values: Tensor = flat[:, places] * mask.unsqueeze(-1)
-        return values
+        step = self.n_samples * self.n_channels
+        starts = [k * step // self.pooled for k in range(mask.shape[1])]
+        flat = F.pad(flat, (0, max(0, starts[-1] + self.n_values - flat.shape[1])))
+        values = torch.stack([flat[:, at : at + self.n_values] for at in starts], dim=1)
+        return values * mask.unsqueeze(-1)
