@@ -105,8 +105,9 @@ class _Job:
 
     def content(self, utterance: Utterance) -> str | None:
         """The hash of what the values are made from, if it is known without decoding audio."""
-        if isinstance(self.feature.extractor, Reader):
-            return self.feature.extractor.identity(utterance)
+        reader = self.feature.extractor
+        if isinstance(reader, Reader):
+            return None if reader.lacks(utterance) else reader.identity(utterance)
         return self.cache.memo.get(utterance.audio) if self.cache else None
 
     def values(self, utterance: Utterance) -> FloatArray | _Broken:
@@ -141,8 +142,9 @@ class _Job:
         if self.cache is None:
             return self.feature.of(utterance)
         if isinstance(self.feature.extractor, Reader):
+            values = self.feature.of(utterance)
             key = self.feature.key(self.feature.extractor.identity(utterance))
-            return self.cache.put(key, self.feature.of(utterance))
+            return self.cache.put(key, values)
         audio = utterance.audio.read()
         content = samples_hash(audio)
         key = self.feature.key(content)

@@ -24,8 +24,7 @@ CHEAP = (
     "_local_scalar_dense", "bernoulli_", "any", "all", "_unsafe_view", "view",
     "slice_backward", "_pack_padded_sequence", "sort", "unsafe_split", "cumsum", "index_put",
     "index_put_", "masked_fill_", "new_zeros", "scalar_tensor", "scatter_", "unique_consecutive",
-    "topk", "transpose_", "flip", "roll", "upsample_nearest2d", "native_group_norm", "select_scatter",
-    "masked_select", "nonzero", "max_pool1d", "bincount",
+    "topk", "transpose_", "flip", "roll", "native_group_norm", "nonzero",
 )  # fmt: skip
 """Operators without products of matrices: normalisation, pooling, reduction and copying."""
 

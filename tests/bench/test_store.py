@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,24 @@ def test_records_and_predictions_come_back_as_they_went(tmp_path: Path) -> None:
     assert held.ids == ("u1", "u2")
     assert held.parts == ("test", "validation")
     np.testing.assert_array_equal(held.scores, result().predictions.scores)  # type: ignore[union-attr]
+
+
+def test_predictions_of_traces_come_back_as_they_went(tmp_path: Path) -> None:
+    """A row a frame, truth and scores by dimension."""
+    held = Predictions(
+        ids=("u1", "u1", "u2"),
+        speakers=("s1", "s1", "s2"),
+        parts=("test", "test", "validation"),
+        truth=np.array([[0.1, -0.5], [0.2, 0.5], [0.0, 1.0]], np.float32),
+        scores=np.array([[0.3, -0.4], [0.1, 0.1], [0.2, 0.9]], np.float32),
+        frames=(0, 1, 0),
+    )
+    store = Store.create(tmp_path)
+    store.append(replace(result(), predictions=held))
+    read = store.predictions(result().cell)
+    assert (read.ids, read.frames) == (held.ids, held.frames)
+    np.testing.assert_array_equal(read.truth, held.truth)
+    np.testing.assert_array_equal(read.scores, held.scores)
 
 
 def test_torn_line_of_a_killed_writer_is_left_out(tmp_path: Path) -> None:
