@@ -3,6 +3,9 @@
 The layer sizes of Gao et al. (ICASSP 2021) are not known; these are ours [I]: three 3x3
 convolutions of stride 2 that double the channels, batch normalisation, ReLU, a linear map to the
 latent, and the same back by transposed convolutions. The last one is bare: it gives the image.
+
+The latent is normalised too, without a scale of its own. Left free, it grew to a deviation of 15
+under the reversed gradient, which any larger latent serves, and attention over it saturated.
 """
 
 from __future__ import annotations
@@ -39,11 +42,13 @@ class Encoder(nn.Module):
             self.layers.append(nn.BatchNorm2d(b))
             self.layers.append(nn.ReLU())
         places = layer_sizes(n_frames)[-1] * layer_sizes(n_bins)[-1]
-        self.latent = nn.Linear(widths[-1] * places, width)
+        self.latent = nn.Linear(widths[-1] * places, width, bias=False)
+        self.standard = nn.BatchNorm1d(width, affine=False)
 
     def forward(self, segments: Tensor) -> Tensor:
         """The latent of each segment."""
-        latent: Tensor = self.latent(self.layers(segments.unsqueeze(1)).flatten(1))
+        maps = self.layers(segments.unsqueeze(1))
+        latent: Tensor = self.standard(self.latent(maps.flatten(1)))
         return latent
 
 
@@ -59,7 +64,8 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential()
         for layer, (a, b) in enumerate(pairwise(widths)):
             last = layer == N_LAYERS - 1
-            extra = tuple(s[layer + 1] - (2 * s[layer] - 1) for s in (frames, bins))
+            taller, wider = (s[layer + 1] - (2 * s[layer] - 1) for s in (frames, bins))
+            extra = (taller, wider)
             self.layers.append(
                 nn.ConvTranspose2d(a, b, 3, stride=2, padding=1, output_padding=extra, bias=last)
             )

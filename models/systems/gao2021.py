@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from serlab.bench.contracts import Augmentation, FeatureSpec, Sizes, Stage, Stream, setting
+from serlab.bench.contracts import Augmentation, FeatureSpec, Scalar, Sizes, Stage, Stream, setting
 from serlab.bench.data import Batch
 from serlab.bench.train import Output
 from serlab.models.components.adversary import AdversarialSettings, domain_head
@@ -131,7 +131,7 @@ class Gao2021(BaseSystem[Settings]):
         settings = self.settings
         samples = round(settings.window_s * RATE_HZ)
         pool_bins = -(-samples // (2 * settings.n_bins))
-        chosen = {
+        chosen: dict[str, Scalar] = {
             "window_s": settings.window_s,
             "hop_s": settings.hop_s,
             "n_fft": 2 * settings.n_bins * pool_bins,

@@ -102,7 +102,7 @@ def test_encoder_halves_each_side_three_times() -> None:
     encoder = Encoder(32, 129, 16, 128)
     convolutions = 9 * (16 + 16 * 32 + 32 * 64)
     normalisation = 2 * (16 + 32 + 64)
-    latent = 64 * 4 * 17 * 128 + 128
+    latent = 64 * 4 * 17 * 128
     assert count(encoder) == convolutions + normalisation + latent
     assert encoder(torch.randn(3, 32, 129)).shape == (3, 128)
 
@@ -132,7 +132,7 @@ def test_paper_preset_counted_by_hand() -> None:
     """Autoencoder, heads, and recogniser at the sizes of the preset."""
     network = network_of(system("paper"))
     trunk = 9 * (16 + 16 * 32 + 32 * 64)
-    encoder = trunk + 2 * 112 + 4352 * 128 + 128
+    encoder = trunk + 2 * 112 + 4352 * 128
     decoder = 129 * 4352 + trunk + 1 + 2 * 48
     heads = sum(129 * 64 + 65 * n for n in (4, 5, 3))
     deep = trunk + 2 * 112 + 4096 * 128 + 128
