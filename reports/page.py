@@ -64,7 +64,8 @@ class Section:
     base: str
     claims: tuple[Claim, ...]
     notes: tuple[str, ...]
-    """Transductive arms, and what the statistics say of their own limits, as with one seed."""
+    """What the statistics say of their own limits, such as a single seed."""
+    transductive: tuple[str, ...]
     counts: str
     tiles: tuple[tuple[str, str], ...]
     heading: tuple[str, ...]
@@ -212,6 +213,7 @@ def _section(
         base=base_sentence(block),
         claims=_claims(block),
         notes=_notes(block),
+        transductive=transductive_notes(block),
         counts=counts_sentence(block.counts),
         tiles=_tiles(block),
         heading=heading_of(block),
@@ -269,11 +271,11 @@ def _notes(block: Block) -> tuple[str, ...]:
     for arm in block.arms:
         score = arm.scores.get(block.study.metric)
         notes = (score.pooled.note if score else "", arm.effect.estimate.note if arm.effect else "")
-        undefined = tuple(f"undefined: {reason}" for reason in arm.undefined.values())
+        undefined = (f"no value ({reason})" for reason in arm.undefined.values())
         for note in dict.fromkeys(n for n in (*notes, *undefined) if n):
             found.setdefault(note, []).append(label(arm.name))
     told = (f"Note on {listed(names)}: {clean(note)}." for note, names in found.items())
-    return (*transductive_notes(block), *told)
+    return tuple(told)
 
 
 def _headline(block: Block) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from serlab.reports.details import Detail, detail_of
 from serlab.reports.inline import forest_row
 from serlab.reports.records import Arm, Block, Verdict
-from serlab.reports.tables import PROBE, Column, chance_of, columns_of, folds_text, probed
+from serlab.reports.tables import PROBE, Column, columns_of, folds_text, probed
 from serlab.reports.words import count, duration, interval, number, p_value
 
 
@@ -93,13 +93,11 @@ def _score(arm: Arm, column: Column) -> Cell:
 
 
 def _probe(arm: Arm) -> Cell:
-    held, chance = arm.measured.get(PROBE), chance_of(arm)
+    held = arm.measured.get(PROBE)
     if held is None or held.median is None:
         return Cell(text="–", small=held.reason if held else "", key="")
     spread = f"{number(held.low)} to {number(held.high)}" if held.n > 1 else ""
-    told = f"chance {number(chance)}" if chance is not None else ""
-    small = "; ".join(part for part in (spread, told) if part)
-    return Cell(text=number(held.median), small=small, key=held.median)
+    return Cell(text=number(held.median), small=spread, key=held.median)
 
 
 def _costs(arm: Arm, block: Block) -> tuple[Cell, ...]:

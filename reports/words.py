@@ -36,7 +36,7 @@ def short(text: object, length: int = 36) -> str:
 def wrapped(text: object, width: int, lines: int = 2) -> str:
     """The text over a few lines, broken at its separators where it can be."""
     held = [""]
-    for part in re.split(r"(?<=[=_,; -])", clean(text)):
+    for part in re.split(rf"(?<=[=_,; -])(?!{DAGGER})", clean(text)):
         if held[-1] and len(held[-1]) + len(part) > width:
             held.append("")
         held[-1] += part

@@ -15,8 +15,9 @@ little but noise.
 
 ``tests/bench/calibration.py`` simulates how often it errs. Of differences that are none, with 4
 to 24 speakers, 3 to 10 seeds and unbalanced classes, it calls 3.6 to 6.5 % significant at 5 %,
-and the 90 % interval covers 88.1 to 92.8 %. It is too careful where nothing but noise tells the
-arms apart.
+and the 90 % interval covers 88.1 to 92.8 %. Of the CCC of traces, with 3 and 5 seeds, it calls
+2.4 to 4.8 % significant and covers 89.5 to 94.3 %. It is too careful where nothing but noise
+tells the arms apart.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def crossed_interval(values: Floats, *, level: float = 0.95) -> Estimate:
 
     With one seed the interval covers speakers alone, and ``note`` says so; with one speaker,
     or cells that are all equal, there is none (equal cells of 0 apart: two arms that never
-    differ have the interval [0, 0] and p = 1).
+    differ, or a constant prediction's CCC, have the interval [0, 0] and p = 1).
 
     Args:
         values: one arm's values, or the differences of two, (speaker, seed).
@@ -59,7 +60,7 @@ def crossed_interval(values: Floats, *, level: float = 0.95) -> Estimate:
     _check(values, level)
     mean = float(values.mean())
     if np.abs(values).max() <= ROUNDING:
-        note = "the two never differ: every cell is 0"
+        note = "every cell is 0"
         return _estimate(values, level, mean=0.0, se=0.0, df=NAN, note=note)
     if len(values) == 1:
         note = "one speaker: what differs between speakers cannot be estimated"

@@ -72,7 +72,8 @@ def difference(
     second = _with_seeds(_in_order_of(base, arm), seeds)
     mine, theirs = cells(second, metric), cells(first, metric)
     found = crossed_interval(mine.values - theirs.values, level=level)
-    return _noted(found, mine.note, _left_out(base, arm))
+    never = "the two never differ" if found.se == 0 else ""
+    return _noted(found, never, mine.note, _left_out(base, arm))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

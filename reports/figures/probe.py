@@ -20,7 +20,17 @@ from serlab.reports.figure import (
 )
 from serlab.reports.records import Arm, Block, Measured
 from serlab.reports.tables import PROBE, chance_of
-from serlab.reports.words import clean, interval, listed, marks_of, number, short, tagged, title_of
+from serlab.reports.words import (
+    clean,
+    interval,
+    listed,
+    marks_of,
+    number,
+    short,
+    tagged,
+    title_of,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,7 +126,7 @@ class Probe:
     def draw(self, numbers: ProbeNumbers, width_in: float) -> Figure:
         """A line an arm, in two panels."""
         n = len(numbers.arms)
-        figure = new_figure(width_in, 0.85 + 0.27 * n + 0.16 * bool(numbers.marks))
+        figure = new_figure(width_in, 0.85 + 0.34 * n + 0.16 * bool(numbers.marks))
         title = f"{title_of(numbers.metric)} and what the embeddings hold of speakers"
         mark(figure, numbers.marks, f"{title}, {short(numbers.corpus, 24)}")
         left, right = figure.subplots(1, 2, sharey=True)
@@ -128,10 +138,10 @@ class Probe:
             if row.chance is not None:
                 right.plot([row.chance] * 2, [y - 0.5, y + 0.5], "--", color=MUTED, linewidth=1)
         _base_lines(left, right, numbers)
-        left.set_yticks(range(n), [short(row.arm, 32) for row in numbers.arms])
+        left.set_yticks(range(n), [wrapped(row.arm, 30) for row in numbers.arms])
         left.set_ylim(n - 0.5, -0.5)
         left.set_xlabel(f"pooled {title_of(numbers.metric)}")
-        right.set_xlabel("speaker probe, balanced accuracy (dashed: chance)")
+        right.set_xlabel("speaker probe (dashed: chance)")
         for axes in (left, right):
             axes.tick_params(axis="y", length=0)
             quiet(axes, grid="x")

@@ -336,6 +336,7 @@ def test_an_arm_does_not_differ_from_itself() -> None:
     )
     found = difference(base, arm, metric="ua")
     assert (found.mean, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+    assert "the two never differ" in found.note
 
 
 def test_seeds_of_one_side_are_left_out_and_named() -> None:

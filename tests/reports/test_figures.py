@@ -12,11 +12,25 @@ import numpy as np
 import pytest
 
 from serlab.bench.metrics.base import evaluate
-from serlab.reports.figure import FIGURES, WIDTHS_IN, Absent, inline_svg, style, write_figure
+from serlab.reports.figure import (
+    FIGURES,
+    WIDTHS_IN,
+    Absent,
+    Drawn,
+    inline_svg,
+    style,
+    write_figure,
+)
 from serlab.reports.frame import load_frame
-from serlab.reports.records import Block
+from serlab.reports.records import Block, groups
+from serlab.reports.words import label
 
 NAMES = sorted(FIGURES.entries())
+OF_CLASSES = {"confusion", "confusion_difference", "recall"}
+OF_TRACES = {"dimensions", "traces"}
+CASES = [(n, "search") for n in NAMES if n not in OF_TRACES]
+CASES += [(n, "rated") for n in NAMES if n not in OF_CLASSES]
+ONCE = [(n, "rated" if n in OF_TRACES else "search") for n in NAMES]
 ENDINGS = ("pdf", "svg", "png", "csv", "txt")
 
 
@@ -29,6 +43,7 @@ def block(run: Path) -> Block:
 def search(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Block:
     study = fake.FakeStudy(
         design="search",
+        probes={"base": 0.8, "pooling=mean": 0.4},
         leaks=("utterances are split at random",),
         history=(
             ("pooling=mean", 0.6, "complete"),
@@ -39,26 +54,35 @@ def search(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Block:
     return load_frame(fake.write_fake_run(tmp_path_factory.mktemp("search"), study)).blocks[0]
 
 
+@pytest.fixture(scope="module")
+def rated(traced: Path) -> Block:
+    """Traces."""
+    return load_frame(traced).blocks[0]
+
+
 def numbers(name: str, block: Block) -> Any:
     return FIGURES.load(name)().info(block)
 
 
-def test_eight_figures_are_registered() -> None:
+def test_all_figures_are_registered() -> None:
     """A figure is added by adding a file, and none is lost."""
     assert set(NAMES) >= {
         "forest", "slopes", "confusion", "confusion_difference", "curves", "tradeoff", "recall",
-        "history",
+        "history", "dimensions", "traces", "probe",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_figure_is_written_in_all_forms(name: str, search: Block, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "which"), CASES)
+def test_figure_is_written_in_all_forms(
+    name: str, which: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Five files, the numbers as CSV, and the marks in picture and caption."""
-    held = write_figure(FIGURES.load(name)(), name, search, tmp_path, slug="x")
+    block = request.getfixturevalue(which)
+    held = write_figure(FIGURES.load(name)(), name, block, tmp_path, slug="x")
     assert not isinstance(held, Absent)
     assert all((tmp_path / f"x.{e}").stat().st_size for e in ENDINGS)
     rows = list(csv.DictReader((tmp_path / "x.csv").open(encoding="utf-8")))
-    assert len(rows) == len(numbers(name, search).rows()) > 0
+    assert len(rows) == len(numbers(name, block).rows()) > 0
     svg = (tmp_path / "x.svg").read_text(encoding="utf-8")
     for where in (svg, held.caption):
         assert "SYNTHETIC SPEECH" in where
@@ -67,24 +91,40 @@ def test_figure_is_written_in_all_forms(name: str, search: Block, tmp_path: Path
     assert held.alt.startswith("SYNTHETIC SPEECH")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_figure_has_the_same_bytes_again(name: str, search: Block, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "which"), ONCE)
+def test_figure_has_the_same_bytes_again(
+    name: str, which: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """No date, version or random id is in any of the files."""
+    block = request.getfixturevalue(which)
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-        write_figure(FIGURES.load(name)(), name, search, tmp_path / folder, slug="x")
+        write_figure(FIGURES.load(name)(), name, block, tmp_path / folder, slug="x")
     for ending in ENDINGS:
         first, second = (tmp_path / f / f"x.{ending}" for f in ("one", "two"))
         assert first.read_bytes() == second.read_bytes(), ending
 
 
 @pytest.mark.parametrize("width", sorted(WIDTHS_IN))
-def test_figures_fit_every_venue(width: str, block: Block) -> None:
+def test_figures_fit_every_venue(width: str, block: Block, rated: Block) -> None:
     """Drawing at a column's or a slide's width keeps that width at most and does not raise."""
+    names = dict.fromkeys(("forest", "recall", "confusion"), block)
+    names |= dict.fromkeys(("dimensions", "probe", "traces"), rated)
     with style("x"):
-        for name in ("forest", "recall", "confusion"):
-            figure = FIGURES.load(name)().draw(numbers(name, block), WIDTHS_IN[width])
+        for name, held in names.items():
+            figure = FIGURES.load(name)().draw(numbers(name, held), WIDTHS_IN[width])
             assert figure.get_figwidth() <= WIDTHS_IN[width] + 1e-9
+
+
+def test_no_name_is_cut_off_at_the_edge(rated: Block) -> None:
+    """Names of arms lie inside of the picture at the grid that it is saved with."""
+    with style("x"):
+        figure = FIGURES.load("dimensions")().draw(numbers("dimensions", rated), 7.2)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        assert figure.dpi == 300
+        names = [t.get_window_extent() for t in figure.axes[0].get_yticklabels()]
+        assert min(box.x0 for box in names) > 0
 
 
 def test_style_is_gone_afterwards() -> None:
@@ -177,6 +217,105 @@ def test_history_keeps_the_best_so_far(search: Block) -> None:
     assert held.best_so_far() == [0.6, 0.6, 0.6]
     assert held.best.arm == "pooling=mean"
     assert "1 trial without a score" in held.caption()
+
+
+# --- traces --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_of_the_other_labels_are_left_out_quietly(
+    name: str, block: Block, rated: Block
+) -> None:
+    """Traces have no confusion, classes no course over time, and no page asks for them."""
+    for names, held in ((OF_TRACES, block), (OF_CLASSES, rated)):
+        if name in names:
+            found = numbers(name, held)
+            assert isinstance(found, Absent)
+            assert not found.notable
+
+
+def test_dimensions_are_those_of_the_table(rated: Block) -> None:
+    """Values and intervals are the arms' own, and their mean is the arm's CCC."""
+    held = numbers("dimensions", rated)
+    assert held.arms[:3] == ("base", "levels=one", "streams=aligned †")
+    for name, row in zip(held.arms, held.values, strict=True):
+        arm = next(a for a in rated.arms if name.removesuffix(" †") == label(a.name))
+        assert row.mean() == pytest.approx(arm.scores["ccc"].pooled.mean)
+    assert held.gains[0].tolist() == [0.0, 0.0, 0.0]
+    assert (held.gains[1] < 0).all()
+
+
+def test_traces_show_the_quartiles_of_the_base(rated: Block) -> None:
+    """Three utterances, whose CCC lie as a quarter, a half and three quarters of all do."""
+    held = numbers("traces", rated)
+    base = rated.base
+    assert base is not None
+    assert base.pooled is not None
+    rows = groups(base.pooled.ids)
+    found = sorted(
+        np.mean([evaluate("ccc", base.pooled.truth[r], s[r]) for s in base.pooled.scores])
+        for r in rows.values()
+    )
+    assert len(found) == 30
+    assert [p.ccc for p in held.panels] == pytest.approx([found[7], found[14], found[22]])
+    assert [p.place for p in held.panels] == ["lower quartile", "median", "upper quartile"]
+    panel = held.panels[1]
+    assert panel.frames.tolist() == list(range(40))
+    np.testing.assert_array_equal(panel.truth, base.pooled.truth[rows[panel.utterance]])
+    assert (panel.low <= panel.mean + 1e-6).all()
+    assert held.rows()[10]["time_s"] == pytest.approx(1.0)
+
+
+def test_curves_and_history_of_traces_name_ccc(rated: Block) -> None:
+    """The score of the validation speakers is the CCC, which may lie below 0."""
+    curves, history = numbers("curves", rated), numbers("history", rated)
+    assert "below, CCC on validation speakers" in curves.caption()
+    assert "mean validation CCC: base ends at 0.5" in curves.alt()
+    assert "mean CCC on validation speakers" in history.caption()
+    assert [r["validation_ccc"] for r in history.rows()] == [0.6, -0.1]
+
+
+def test_forest_of_traces_has_no_points(rated: Block, tmp_path: Path) -> None:
+    """Its axis and its margin are told in CCC."""
+    write_figure(FIGURES.load("forest")(), "forest", rated, tmp_path, slug="x")
+    svg = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    assert "difference in CCC to the base (margin of 0.02 shaded)" in svg
+    assert "point" not in svg
+
+
+# --- arms that see the test speakers, and probes ---------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["forest", "slopes", "dimensions", "tradeoff", "probe", "curves"])
+def test_transductive_arms_are_marked_in_every_figure_of_arms(
+    name: str, rated: Block, tmp_path: Path
+) -> None:
+    """A dagger stands at the name, the word in the picture and the reason in the caption."""
+    held = write_figure(FIGURES.load(name)(), name, rated, tmp_path, slug="x")
+    assert isinstance(held, Drawn)
+    svg = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    assert "† TRANSDUCTIVE" in svg
+    assert "aligned †" in svg or name == "forest"  # which has the whole word below the name
+    reason = "it trains on the test speakers' utterances"
+    assert f"[† TRANSDUCTIVE: streams=aligned: {reason}]" in held.caption
+
+
+def test_figures_of_the_base_alone_carry_no_other_arms_mark(rated: Block) -> None:
+    """Only what is shown is marked."""
+    assert not any("TRANSDUCTIVE" in mark for mark in numbers("traces", rated).marks)
+
+
+def test_probe_stands_beside_the_metric(rated: Block) -> None:
+    """Median, spread and chance of the trainings, for the arms that were probed."""
+    held = numbers("probe", rated)
+    assert [row.arm for row in held.arms] == ["base", "streams=aligned †"]
+    base, hidden = held.arms
+    assert base.probe > hidden.probe
+    assert base.low < base.probe < base.high
+    assert (base.n, base.chance) == (15, pytest.approx(1 / 3))
+    assert base.score == rated.arms[0].scores["ccc"].pooled
+    assert "Not probed: levels=one, weight=0.3 and constant" in held.caption()
+    assert "chance 0.333" in held.alt()
 
 
 # --- what is absent ------------------------------------------------------------------------

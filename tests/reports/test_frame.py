@@ -287,6 +287,155 @@ def test_a_search_shows_the_test_score_of_its_best_alone(fake: ModuleType, tmp_p
     assert [p.value for p in block.search] == [0.6, 0.5]
 
 
+# --- traces --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rated(traced: Path) -> Block:
+    return load_frame(traced).blocks[0]
+
+
+def test_frames_of_the_test_parts_are_pooled(rated: Block) -> None:
+    """A row is a frame, in the order of utterances and frames, and arms share what they can."""
+    held, other = arm_of(rated, "base").pooled, arm_of(rated, "levels=one").pooled
+    assert held is not None
+    assert other is not None
+    assert held.truth.shape == (5 * 6 * 40, 3)
+    assert held.truth.dtype == held.scores.dtype == np.float32
+    assert held.scores.shape == (3, 5 * 6 * 40, 3)
+    assert held.ids[:41] == (*["s1-0"] * 40, "s1-1")
+    assert held.frames[:41].tolist() == [*range(40), 0]
+    assert held.n_utterances == 30
+    assert other.truth is held.truth
+    assert other.ids is held.ids
+
+
+def test_scores_of_traces_are_those_of_the_target(rated: Block) -> None:
+    """CCC, PCC and RMSE over all frames together, mean over dimensions and seeds."""
+    arm = arm_of(rated, "base")
+    assert tuple(arm.scores) == ("ccc", "pcc", "rmse") == rated.metrics
+    assert arm.pooled is not None
+    for name, score in arm.scores.items():
+        expected = np.mean([evaluate(name, arm.pooled.truth, s) for s in arm.pooled.scores])
+        assert score.pooled.mean == pytest.approx(expected, abs=1e-9)
+
+
+def test_each_dimension_has_its_value_and_interval(rated: Block) -> None:
+    """Their mean is the arm's CCC."""
+    arm = arm_of(rated, "base")
+    assert tuple(arm.dimensions) == ("arousal", "valence", "liking")
+    means = [estimate.mean for estimate in arm.dimensions.values()]
+    assert np.mean(means) == pytest.approx(arm.scores["ccc"].pooled.mean)
+    assert len(set(means)) == 3
+    assert all(estimate.estimable for estimate in arm.dimensions.values())
+
+
+def test_traces_over_folds_are_joined_within_each(rated: Block) -> None:
+    """The CCC of a fold is that of its frames one after the other."""
+    arm = arm_of(rated, "levels=one")
+    held = arm.pooled
+    assert held is not None
+    folds = np.array(held.folds)
+    values = [
+        np.mean([evaluate("ccc", held.truth[folds == f], s[folds == f]) for s in held.scores])
+        for f in sorted(set(held.folds))
+    ]
+    found = arm.scores["ccc"].folds
+    assert (found.mean, found.sd) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+
+
+def test_effects_on_traces_are_paired_differences(rated: Block) -> None:
+    """Known effects on the CCC get their verdicts."""
+    verdicts = {a.name: a.effect.verdict for a in rated.others if a.effect}
+    assert verdicts["levels=one"] is Verdict.WORSE
+    assert verdicts["streams=aligned"] is Verdict.BETTER
+    effect = arm_of(rated, "levels=one").effect
+    assert effect is not None
+    scores = [arm_of(rated, n).scores["ccc"].pooled.mean for n in ("base", "levels=one")]
+    assert effect.estimate.mean == pytest.approx(scores[1] - scores[0])
+
+
+def test_a_constant_prediction_has_no_pcc_and_keeps_its_other_scores(rated: Block) -> None:
+    """What is undefined is left out and told; nothing else is lost."""
+    arm = arm_of(rated, "constant")
+    assert tuple(arm.scores) == ("ccc", "rmse")
+    assert arm.scores["ccc"].pooled.mean == 0.0
+    assert tuple(arm.undefined) == ("pcc",)
+    assert "not constant ones" in arm.undefined["pcc"]
+
+
+def test_an_arm_whose_primary_metric_is_undefined_is_not_compared(
+    fake: ModuleType, tmp_path: Path
+) -> None:
+    """The others are."""
+    study = fake.FakeStudy(
+        target="traces",
+        labels=("arousal", "valence"),
+        skill={"base": 0.6, "levels=one": 0.3, "constant": 0.0},
+        seeds=(0, 1),
+        per_cell=3,
+    )
+    folder = rewritten(fake.write_fake_run(tmp_path, study), metric="pcc")
+    block = load_frame(folder).blocks[0]
+    assert block.metrics == ("pcc", "ccc", "rmse")
+    assert arm_of(block, "constant").no_effect == "PCC is undefined for the arm"
+    assert arm_of(block, "constant").dimensions == {}
+    assert arm_of(block, "levels=one").effect is not None
+
+
+def test_an_utterance_whose_frames_are_tested_in_two_folds_counts_twice(
+    fake: ModuleType, tmp_path: Path
+) -> None:
+    """Repeated test parts keep their fold's name in the id, frames their number."""
+    study = fake.FakeStudy(
+        target="traces", labels=("a", "b"), speakers=("s1", "s1", "s2"), per_cell=2, n_frames=10
+    )
+    held = arm_of(load_frame(fake.write_fake_run(tmp_path, study)).blocks[0], "base").pooled
+    assert held is not None
+    assert len(held.ids) == 3 * 2 * 10
+    assert held.n_utterances == 6
+    assert {"fold0/s1-0", "fold1/s1-0", "s2-0"} < set(held.ids)
+
+
+def test_frames_that_two_arms_do_not_share_are_refused(fake: ModuleType, tmp_path: Path) -> None:
+    """An arm that misses a frame is not compared."""
+    study = fake.FakeStudy(
+        target="traces", labels=("a", "b"), skill={"base": 0.6, "x=1": 0.5}, seeds=(0,), per_cell=2
+    )
+    fake.write_fake_run(tmp_path, study)
+    store = Store.open(tmp_path)
+    record = next(r for r in store.records() if r.arm == "x=1")
+    held = store.predictions(record.cell)
+    frames = (*(held.frames[1:60]), 60, *held.frames[60:])
+    store.append(replace(record, predictions=replace(held, frames=frames)))
+    with pytest.raises(NotComparable, match="base and x=1 tested unlike"):
+        load_frame(tmp_path)
+
+
+# --- what is told of arms and corpora --------------------------------------------------------
+
+
+def test_transductive_arms_and_notes_are_read(rated: Block) -> None:
+    """With the reason, the corpus's notes and the outside corpora."""
+    assert [a.name for a in rated.arms if a.transductive] == ["streams=aligned"]
+    assert rated.corpus.notes == ("it has no dialogues; every utterance is one",)
+    assert [(o.name, o.n_utterances, o.n_speakers) for o in rated.corpus.outside] == [
+        ("urdu", 1440, 24)
+    ]
+
+
+def test_measurements_have_their_spread_over_trainings(rated: Block) -> None:
+    """10th and 90th percentile; none where nothing was measured."""
+    held = arm_of(rated, "base").measured["speaker_probe"]
+    assert held.n == 15
+    assert held.low is not None
+    assert held.median is not None
+    assert held.high is not None
+    assert held.low < held.median < held.high
+    assert arm_of(rated, "base").measured["cuda_allocated"].low is None
+    assert "speaker_probe" not in arm_of(rated, "levels=one").measured
+
+
 # --- what cannot be reported -----------------------------------------------------------------
 
 

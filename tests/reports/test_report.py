@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
 import re
@@ -20,6 +21,7 @@ import pytest
 from serlab.bench.contracts import Status
 from serlab.bench.errors import BadFile
 from serlab.reports.figure import Absent, Drawn, FigureKind, write_figure
+from serlab.reports.frame import load_frame
 from serlab.reports.report import write_report
 from serlab.reports.tables import tex
 
@@ -251,6 +253,106 @@ def test_bold_is_kept_for_what_is_separable(page: Path) -> None:
     assert bold == ["pooling=mean", "filters=time", "filters=square"]
     assert latex.count("\\textbf") == 3
     assert "\\toprule" in latex
+
+
+# --- traces, marks of arms, probes -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rated(traced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(traced, tmp_path_factory.mktemp("rated"))
+
+
+def words_of(page: Path) -> str:
+    return " ".join(" ".join(read(page).text).split())
+
+
+def test_the_page_of_traces_speaks_of_no_classes(rated: Path) -> None:
+    """Neither points, percent of classes, UA nor a confusion are on it."""
+    text = words_of(rated)
+    for said in (
+        "of 4 changes are separable from the base in CCC",
+        "1 200 frames of 30 test utterances, 5 speakers and 3 seeds".replace("1 2", "1\u202f2"),
+        "better by 0.",
+        "by more than the margin of 0.02",
+        "traces of arousal, valence, liking",
+        "the epoch is chosen by CCC on validation speakers",
+        "averaged over dimensions and seeds",
+        "The shaded band is the margin of ±0.02",
+    ):
+        assert " ".join(said.split()) in text, said
+    for unsaid in (" points", "Confusion", "recall", "UA", "classes"):
+        assert unsaid not in text, unsaid
+
+
+def test_each_dimension_is_a_column(rated: Path, traced: Path) -> None:
+    """In the page and in all tables, beside the mean, with its interval."""
+    names = ["CCC", "CCC arousal", "CCC valence", "CCC liking", "PCC", "RMSE"]
+    assert " ".join(names) in words_of(rated)
+    folder = rated.parent / "tables"
+    markdown = (folder / "ablation.md").read_text(encoding="utf-8")
+    assert " | ".join(names) in markdown
+    assert " & ".join(names) in (folder / "ablation.tex").read_text(encoding="utf-8")
+    rows = list(csv.DictReader((folder / "ablation.csv").open(encoding="utf-8")))
+    base = load_frame(traced).blocks[0].arms[0].dimensions["valence"]
+    found = [float(rows[0][f"ccc_valence{end}"]) for end in ("", "_low", "_high")]
+    assert found == pytest.approx([base.mean, base.low, base.high])
+
+
+def test_what_is_undefined_is_a_dash_with_a_note(rated: Path) -> None:
+    """A constant prediction has no PCC, and its row says so."""
+    text = (rated.parent / "tables" / "ablation.md").read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith("| constant"))
+    assert row.split("|")[6].strip() == "–"
+    assert "undefined: PCC" in row
+    assert "Note on constant: no value (pcc = nan" in words_of(rated)
+
+
+def test_transductive_arms_are_marked_wherever_they_stand(rated: Path) -> None:
+    """Verdict, table, notes, Markdown, LaTeX and CSV say which arm it is and why."""
+    reason = "it trains on the test speakers' utterances"
+    text = words_of(rated)
+    assert "streams=aligned (TRANSDUCTIVE): better by" in text
+    assert "streams=aligned (TRANSDUCTIVE) (+" in text
+    assert f"streams=aligned is TRANSDUCTIVE: {reason}." in text
+    assert re.search(r"streams= ?aligned TRANSDUCTIVE", text)
+    folder = rated.parent / "tables"
+    markdown = (folder / "ablation.md").read_text(encoding="utf-8")
+    assert "| streams=aligned (TRANSDUCTIVE) |" in markdown
+    assert f"streams=aligned is TRANSDUCTIVE: {reason}." in markdown
+    latex = (folder / "ablation.tex").read_text(encoding="utf-8")
+    assert "streams=aligned\\textsuperscript{transductive}" in latex
+    rows = list(csv.DictReader((folder / "ablation.csv").open(encoding="utf-8")))
+    assert [r["arm"] for r in rows if r["transductive"] == reason] == ["streams=aligned"]
+
+
+def test_the_corpus_is_described_with_its_notes(rated: Path) -> None:
+    """What it lacks, and the corpora from outside."""
+    text = words_of(rated)
+    assert "Note it has no dialogues; every utterance is one" in text
+    assert "Outside corpus urdu : 1440 utterances, 24 speakers; elsewhere; CC-BY-4.0" in text
+
+
+def test_the_probe_is_a_column_where_there_is_one(rated: Path, page: Path) -> None:
+    """With its spread, a dash where an arm was not probed, and the chance level in words."""
+    text = words_of(rated)
+    assert "RMSE Over folds Speaker probe Parameters" in text
+    assert "by chance 0.333." in text
+    markdown = (rated.parent / "tables" / "ablation.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in markdown.splitlines() if line.startswith("| ")]
+    place = [cell.strip() for cell in rows[0]].index("speaker probe")
+    assert re.fullmatch(r"0\.\d{3} \(0\.\d{3} to \d\.\d{3}\)", rows[1][place].strip())
+    assert [row[place].strip() == "–" for row in rows[1:]] == [False, True, False, True, True]
+    assert "robe" not in words_of(page)
+
+
+def test_long_fractions_are_short_on_the_page_and_whole_in_the_data(rated: Path) -> None:
+    """Labels have six digits; CSV keeps the name of the store."""
+    text = words_of(rated)
+    assert "weight=0.3:" in text
+    assert "weight=0.30000000000000004" not in text
+    table = (rated.parent / "tables" / "ablation.csv").read_text(encoding="utf-8")
+    assert "weight=0.30000000000000004" in table
 
 
 # --- several corpora, a search, errors --------------------------------------------------------

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serlab.bench.statistics.crossed import crossed_interval
-from serlab.reports import words
+from serlab.reports import sentences, words
 from serlab.reports.csvtext import csv_text
 from serlab.reports.figure import spread
 from serlab.reports.frame import load_frame
@@ -61,8 +61,55 @@ def test_other_small_words() -> None:
     assert [words.p_value(p) for p in (0.0001, 0.0123, None)] == ["< 0.001", "0.012", "–"]
     assert words.amount(3 * 2**20, "bytes") == "3 MiB"
     assert words.amount(0.5, "J") == "0.5 J"
-    assert words.points(0.01) == "1.0 points".replace("points", "point")
     assert words.title_of("no such metric") == "no such metric"
+
+
+@pytest.mark.parametrize(
+    ("metric", "sign", "text"),
+    [
+        ("ua", False, "4.3 points"),
+        ("ua", True, "−4.3 points"),
+        ("ccc", False, "0.043"),
+        ("ccc", True, "−0.043"),
+        ("rmse", True, "−0.043"),
+    ],
+)
+def test_differences_of_traces_are_no_points(metric: str, sign: bool, text: str) -> None:
+    """Shares of classes are told in points, what continuous labels have as it is."""
+    assert words.difference_in(-0.0432, metric, sign=sign) == text
+
+
+def test_one_point_is_no_points() -> None:
+    """Units agree with their number."""
+    assert words.difference_in(0.01, "ua") == "1.0 point"
+    assert words.difference_in(0.01, "ua", sign=True) == "+1.0 point"
+    assert [words.margin_words(0.01, m) for m in ("ua", "ccc")] == ["1 point", "0.01"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("learning_rate=0.00031622776601683794, epochs=20", "learning_rate=0.000316228, epochs=20"),
+        ("weight=0.30000000000000004", "weight=0.3"),
+        ("decay=1.2345678901e-05", "decay=1.23457e-05"),
+        ("weight=-0.30000000000000004", "weight=-0.3"),
+        ("n=1234567890123", "n=1234567890123"),
+        ("wav2vec2.0000000001=x1.5000000000001", "wav2vec2.0000000001=x1.5000000000001"),
+        ("weight=0.02", "weight=0.02"),
+        ("rate=1.10", "rate=1.10"),
+    ],
+)
+def test_labels_have_no_more_digits_than_a_reader_needs(name: str, text: str) -> None:
+    """Six digits of a fraction; counts, versions and what is short already stay."""
+    assert words.label(name) == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_label_keeps_the_value_to_six_digits(value: float) -> None:
+    """What is shown reads as the value, and is never longer."""
+    shown = words.label(f"x={value}")
+    assert len(shown) <= len(f"x={value}")
+    assert float(shown[2:]) == pytest.approx(value, rel=1e-5)
 
 
 @given(st.text())
@@ -109,7 +156,7 @@ def test_spread_keeps_labels_apart_and_in_order(values: list[float], gap: float)
 def test_verdict_sentences_carry_interval_and_margin(run: Path) -> None:
     """Each sentence says the size, the interval and how it lies to the margin."""
     block = load_frame(run).blocks[0]
-    said = {a.name: words.verdict_sentence(a, block) for a in block.others}
+    said = {a.name: sentences.verdict_sentence(a, block) for a in block.others}
     assert "pooling=mean: worse by" in said["pooling=mean"]
     assert "by more than the margin of 2 points" in said["pooling=mean"]
     assert "filters=square: better by" in said["filters=square"]
