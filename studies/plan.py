@@ -176,7 +176,7 @@ def make_plan(
     Raises:
         SerlabError: a corpus, a protocol or a metric that does not fit.
     """
-    _check_target(study)
+    _check_arms(study)
     outside = _outside(study, roots, say)
     grounds = tuple(_ground(spec, study, roots, outside, say, audit) for spec in study.corpora)
     skipped = _unavailable(study, grounds)
@@ -188,14 +188,18 @@ def make_plan(
     return Plan(study=study, grounds=grounds, skipped=skipped)
 
 
-def _check_target(study: Study) -> None:
-    """Metric and systems must be of the kind of labels that the protocol asks for."""
+def _check_arms(study: Study) -> None:
+    """What can be found wrong without a corpus: labels of the wrong kind, parts that clash."""
     target = study.protocol.target
     task = metric(study.metric, where="metric").task
     if (task == "continuous") != (target == "traces"):
         fitting = "ccc" if target == "traces" else "ua"
         raise BadValue("metric", study.metric, f"one for the target {target}, such as {fitting}")
     for arm in study.arms:
+        try:
+            make(arm.variant)
+        except BadValue as error:
+            raise SerlabError(f"{arm.name}: {error}") from None
         known = SYSTEMS.entry(arm.variant.system).facts.get("targets", ("emotion",))
         if target not in known:
             raise SerlabError(

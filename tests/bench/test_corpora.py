@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import shutil
@@ -516,3 +517,49 @@ def test_unreadable_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(BadFile, match=r"manifest\.csv: cannot be read: Permission denied"):
         load("manifest", root)
+
+
+FACES = "audio_file,f0_mean,file,AU01_mean,joy_std,emotion\n"
+
+
+def test_ravdess_takes_the_clips_of_a_table_of_faces(tmp_path: Path) -> None:
+    """Only these, with the columns of the face; the voice's and the labels' are left."""
+    touch(tmp_path, *OFFICIAL["ravdess"])
+    rows = "03-01-05-02-01-02-01.flac,220,01-01-05-02-01-02-01,0.5,-1,angry\n"
+    for name, opened in (("faces.csv", open), ("faces.csv.gz", gzip.open)):
+        with opened(tmp_path / name, "wt", encoding="utf-8") as file:  # type: ignore[operator]
+            file.write(FACES + rows)
+        (utterance,) = load("ravdess", tmp_path, faces=name).utterances
+        assert utterance.id == "03-01-05-02-01-02-01"
+        assert utterance.supplied == {"face": (0.5, -1.0)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n", "has no column audio_file"),
+        (FACES + "03-01-05-02-01-02-02.flac,1,x,1,1,y\n", "names the clip 03-01-05-02-01-02-02"),
+        (FACES + "03-01-05-02-01-02-01.flac,1,x,high,1,y\n", "clip 1: could not convert"),
+        (FACES, "has no clip"),
+        (None, "cannot be read as a table"),
+    ],
+)
+def test_broken_tables_of_faces_are_told(tmp_path: Path, text: str | None, message: str) -> None:
+    """With the table's path and what is wrong."""
+    touch(tmp_path, *OFFICIAL["ravdess"])
+    if text is not None:
+        (tmp_path / "faces.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(BadFile, match=message):
+        load("ravdess", tmp_path, faces="faces.csv")
+
+
+def test_real_table_of_faces(real_corpus: Callable[[str], Path]) -> None:
+    """Fifteen clips of each of 24 actors, 56 values each."""
+    root = real_corpus("ravdess")
+    table = root.parent / "ravdess_face_voice_360.csv.gz"
+    if not table.is_file():
+        pytest.skip("the table of face features is not beside the corpus")
+    held = load("ravdess", root, faces=f"../{table.name}").utterances
+    assert len(held) == 360
+    assert Counter(Counter(u.speaker for u in held).values()) == {15: 24}
+    assert {len(u.supplied["face"]) for u in held} == {56}
