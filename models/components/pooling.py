@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from serlab.models.variant import OPTIONS
 
 Pooled = tuple[Tensor, Tensor, Tensor]
+RANK = 3
 
 
 class Pooling(nn.Module):
@@ -84,6 +85,47 @@ class AttentionNoSoftmax(BottomUp):
     def weigh(self, x: Tensor, places: Tensor) -> Tensor:
         """The raw map, divided by the number of places."""
         return self.logits(x, places, 0.0) / places.sum(dim=1, keepdim=True)
+
+
+@OPTIONS.register("pooling.attention_class_softmax", source="GLAM", tag="R")
+class AttentionClassSoftmax(BottomUp):
+    """GLAM's reading: the top-down maps go through a softmax over classes, the other map raw.
+
+    Their product is averaged over places. The top-down maps are not linear here, so the scores
+    are those of the maps and not of a pooled vector.
+    """
+
+    def weigh(self, x: Tensor, places: Tensor) -> Tensor:
+        """The raw map, divided by the number of places."""
+        return self.logits(x, places, 0.0) / places.sum(dim=1, keepdim=True)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Pooled:
+        """Scores of the product of the two maps."""
+        places = mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
+        weights = self.weigh(x.float(), places)
+        maps = self.top_down(x).float().flatten(2).softmax(dim=1)
+        embedding = torch.einsum("bcp,bp->bc", x.float().flatten(2), weights)
+        return torch.einsum("bkp,bp->bk", maps, weights), embedding, _map(weights, x)
+
+
+@OPTIONS.register("pooling.attention_rank_3", source="Girdhar and Ramanan, NeurIPS 2017", tag="C")
+class AttentionRank3(nn.Module):
+    """Second-order pooling of rank 3: the sum of three pairs of raw maps, `attention_no_softmax`.
+
+    The embedding is that of all pairs, the attention shown their mean.
+    """
+
+    def __init__(self, n_channels: int, n_classes: int) -> None:
+        super().__init__()
+        self.n_embedding = RANK * n_channels
+        self.pairs = nn.ModuleList([AttentionNoSoftmax(n_channels, n_classes) for _ in range(RANK)])
+
+    def forward(self, x: Tensor, mask: Tensor) -> Pooled:
+        """Scores summed over the pairs."""
+        found = [pair(x, mask) for pair in self.pairs]
+        scores = torch.stack([one[0] for one in found]).sum(dim=0)
+        embedding = torch.cat([one[1] for one in found], dim=1)
+        return scores, embedding, torch.stack([one[2] for one in found]).mean(dim=0)
 
 
 @OPTIONS.register("pooling.bottom_up", source="Li et al., Interspeech 2018", tag="I")
