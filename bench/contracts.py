@@ -311,6 +311,12 @@ class Stream:
 
     source: Source
     inputs: Mapping[str, FeatureSpec]
+    corpora: tuple[str, ...] = ()
+    """Which of the outside corpora; empty means all."""
+
+    def takes(self, corpus: str) -> bool:
+        """Whether an outside corpus is among its own."""
+        return self.source == "outside" and (not self.corpora or corpus in self.corpora)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -196,7 +196,7 @@ def fold_items(
     parts = {part: bench.utterances(fold.part(part)) for part in Part}
     train = parts[Part.TRAIN]
     wanted, wants = system.streams(), system.unlabelled()
-    outside = bench.outside if any(s.source == "outside" for s in wanted.values()) else ()
+    outside = [u for u in bench.outside if any(s.takes(u.corpus) for s in wanted.values())]
     context = {part: _context(parts[part], wants, bench) for part in Part}
     joined = [replace(u, emotion=None, traces=None) for u in parts[Part.TEST]]
     more = joined if "test-speakers" in wants else []
@@ -229,7 +229,7 @@ def fold_items(
     for name, stream in wanted.items():
         streams[name] = replace(
             blank,
-            utterances=outside if stream.source == "outside" else train,
+            utterances=[u for u in outside if stream.takes(u.corpus)] or train,
             rates={input_: bench.rates[input_] for input_ in stream.inputs},
             name=name,
         )

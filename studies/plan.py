@@ -25,7 +25,7 @@ from serlab.bench.contracts import (
 )
 from serlab.bench.corpora.base import corpus_digest, load_corpus
 from serlab.bench.corpora.relabel import beside, relabelled
-from serlab.bench.errors import BadValue, Leak, MissingExtra, SerlabError
+from serlab.bench.errors import BadValue, Leak, MissingExtra, SerlabError, UnknownName
 from serlab.bench.features.base import feature
 from serlab.bench.metrics.base import metric
 from serlab.bench.protocols import make_split
@@ -79,8 +79,9 @@ class Ground:
             ]
         found = [(name, spec, mine) for name, spec in system.inputs().items()]
         for stream in system.streams().values():
-            others = [u for o in self.outside for u in o.corpus.utterances]
-            whose = others if stream.source == "outside" else mine
+            others = [o for o in self.outside if stream.takes(o.corpus.name)]
+            outside = [u for o in others for u in o.corpus.utterances]
+            whose = outside if stream.source == "outside" else mine
             found += [(name, spec, whose) for name, spec in stream.inputs.items()]
         return found
 
@@ -123,7 +124,7 @@ class Plan:
         system = make(variant)
         wanted = ground.wanted(system)
         files = sorted({h for _, spec, _ in wanted for h in feature(spec).files()})
-        outside = ground.outside if _takes_outside(system) else ()
+        outside = [o for o in ground.outside if _takes(system, o.corpus.name)]
         return TrialSpec(
             variant=variant,
             corpus=ground.corpus.name,
@@ -158,8 +159,9 @@ class Plan:
         return [(spec, list(held.values())) for spec, held in found.values()]
 
 
-def _takes_outside(system: System) -> bool:
-    return any(stream.source == "outside" for stream in system.streams().values())
+def _takes(system: System, corpus: str) -> bool:
+    """Whether a system trains on an outside corpus."""
+    return any(stream.takes(corpus) for stream in system.streams().values())
 
 
 def make_plan(
@@ -226,8 +228,13 @@ def _unavailable(study: Study, grounds: Sequence[Ground]) -> dict[str, str]:
 def _lacking(arm: Arm, ground: Ground) -> str:
     """What an arm wants and a corpus, or the study, does not have; empty if nothing."""
     system = make(arm.variant)
-    if _takes_outside(system) and not ground.outside:
-        return "it trains on outside corpora, and the study names none ([[outside]])"
+    known = [o.corpus.name for o in ground.outside]
+    for stream in system.streams().values():
+        if stream.source == "outside" and not known:
+            return "it trains on outside corpora, and the study names none ([[outside]])"
+        for name in stream.corpora:
+            if name not in known:
+                raise UnknownName("outside corpus of the study", name, known, where=arm.name)
     for _, spec, utterances in ground.wanted(system):
         if lacking := feature(spec).lacking(utterances):
             return f"{ground.corpus.name}: {lacking}"
