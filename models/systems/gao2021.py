@@ -236,8 +236,9 @@ class LatentHeads(nn.Module):
             speakers=batch.speakers[item],
             corpora=batch.corpora[item],
         )
-        emotion = emotion_loss(self.emotion(latent[mask]), segments)
-        return {"emotion_latent": emotion, **self.adversary(latent[mask], segments)}
+        real = latent[mask].float()
+        emotion = emotion_loss(self.emotion(real), segments)
+        return {"emotion_latent": emotion, **self.adversary(real, segments)}
 
 
 class Recogniser(nn.Module):

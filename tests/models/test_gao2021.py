@@ -353,6 +353,24 @@ def test_all_stages_learn_sixteen_utterances() -> None:
     assert torch.equal(scores.argmax(dim=1), batch.targets.argmax(dim=1))
 
 
+@pytest.mark.parametrize("name", ["pretrain", "tune", "emotion"])
+def test_half_precision_trains(name: str) -> None:
+    """The forward pass alone is in bfloat16, as the loop has it: losses stay close to those of
+    full precision, and gradients are numbers.
+    """
+    made = system(dropout=0.0)
+    network, batch, stage = network_of(made).eval(), batch_of(made, name), stage_named(made, name)
+    full = weighted(stage, terms_of(network, batch))
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(batch)
+    half = weighted(stage, network.losses(output, batch))  # type: ignore[operator]
+    torch.testing.assert_close(half, full, atol=0.0, rtol=0.02)
+    half.backward()
+    grads = [p.grad for p in network.parameters() if p.grad is not None]
+    assert grads
+    assert all(bool(grad.isfinite().all()) for grad in grads)
+
+
 def test_tuning_leaves_the_heads_and_the_recogniser() -> None:
     """A step of the stage moves the autoencoder and nothing else."""
     made = system()
