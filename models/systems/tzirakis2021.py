@@ -87,19 +87,21 @@ class Settings(AdversarialSettings):
         "small": {
             "rate_hz": 8000,
             "vector_size": 32,
-            "width": 0.4,
+            "width": 0.3,
             "first_kernel": 64,
             "batch_norm": True,
-            "dropout": 0.2,
+            "dropout": 0.1,
             "fusion_width": 64,
+            "fusion_dropout": 0.3,
             "stream_width": 64,
             "lstm_width": 64,
             "optimiser": "adamw",
-            "learning_rate": 3e-3,
+            "learning_rate": 2e-3,
             "weight_decay": 1e-2,
             "schedule": "one-cycle",
-            "epochs": 20,
-            "batch_size": 16,
+            "label_smoothing": 0.1,
+            "epochs": 18,
+            "batch_size": 8,
         },
     },
 )
@@ -226,7 +228,7 @@ class Network(nn.Module):
         return [words, heard], mask, [said & mask, mask]
 
     def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
-        """ "emotion", the loss of what is recognised: 1 - CCC by dimension, or cross-entropy."""
+        """The term "emotion", the loss of what is recognised: 1 - CCC or cross-entropy."""
         if self.traced:
             loss = ccc_loss(output.scores, batch, self.ccc_weights)
         else:

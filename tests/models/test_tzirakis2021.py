@@ -332,7 +332,7 @@ def test_adversary_turns_the_gradient_round() -> None:
     """The encoder's gradient of the speakers' loss has the other sign than without reversal."""
     gradients = []
     for option in ("speaker", "speaker_auxiliary"):
-        network, sizes = tiny(adversary=option, dropout=0.0)
+        network, sizes = tiny(adversary=option, dropout=0.0, fusion_dropout=0.0)
         batch = example_batch(sizes, (0.6, 0.9, 0.7, 0.8))
         network.losses(network(batch), batch)["speaker"].backward()  # type: ignore[operator]
         gradients.append(network.lstm.weight_ih_l0.grad)  # type: ignore[union-attr]
