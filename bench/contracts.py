@@ -47,6 +47,10 @@ class Audio:
 class AudioSource(Protocol):
     """Where an utterance's audio comes from: a file, part of one, or a synthesiser."""
 
+    def __hash__(self) -> int:
+        """Equal sources read the same."""
+        ...
+
     def read(self) -> Audio:
         """The audio, mono, at its own rate. Raises BadFile."""
         ...

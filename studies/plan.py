@@ -382,6 +382,7 @@ def _corpus_facts(ground: Ground) -> dict[str, Any]:  # JSON values
         "protocol": plain(split.protocol),
         "leaks": list(split.leaks),
         "notes": list(ground.notes),
+        "trace_rate_hz": next((u.traces.rate_hz for u in corpus.utterances if u.traces), None),
         "outside": [
             {
                 "name": o.corpus.name,
