@@ -165,14 +165,17 @@ class Add(Fusion):
 
 @OPTIONS.register("fusion.dot", source="re-implementation of Lian et al. 2020", tag="R")
 class Dot(Fusion):
-    """The product, value by value, of the projected vectors; a missing one multiplies by 1."""
+    """The product, value by value, of the projected vectors; a missing one multiplies by 1.
+
+    Values of the product are dropped, since a dropped factor would take the others with it.
+    """
 
     def fuse(self, vectors: Sequence[Tensor], there: Tensor) -> Fused:
         """As above."""
-        x = self.projected(vectors, there)
-        x = torch.where(there.unsqueeze(-1), x, 1.0)
+        each = [p(x) for p, x in zip(self.projections, vectors, strict=True)]
+        product = torch.where(there.unsqueeze(-1), torch.stack(each, dim=2), 1.0).prod(dim=2)
         some = there.any(dim=-1, keepdim=True)
-        return torch.where(some, x.prod(dim=2), 0.0), _shares(there)
+        return self.dropout(torch.where(some, product, 0.0)), _shares(there)
 
 
 @OPTIONS.register("fusion.gated", source="Arevalo et al., gated multimodal units, 2017", tag="I")
