@@ -4,8 +4,9 @@ The layer sizes of Gao et al. (ICASSP 2021) are not known; these are ours [I]: t
 convolutions of stride 2 that double the channels, batch normalisation, ReLU, a linear map to the
 latent, and the same back by transposed convolutions. The last one is bare: it gives the image.
 
-The latent is normalised too, without a scale of its own. Left free, it grew to a deviation of 15
-under the reversed gradient, which any larger latent serves, and attention over it saturated.
+The latent is normalised too, without a scale of its own [I]. Left free, its deviation was 15 after
+the small preset's pre-training on RAVDESS and Urdu speech, and the loss of the recogniser that
+attends over it was 0.73 where it is 0.48 now (EmoDB, one fold, 15 epochs).
 """
 
 from __future__ import annotations

@@ -104,10 +104,10 @@ class Settings(AdversarialSettings):
             "pretrain_epochs": 5,
             "tune_epochs": 3,
             "optimiser": "adamw",
-            "learning_rate": 3e-3,
+            "learning_rate": 2e-3,
             "weight_decay": 1e-2,
             "schedule": "one-cycle",
-            "epochs": 15,
+            "epochs": 20,
             "batch_size": 16,
         },
     },
@@ -115,8 +115,9 @@ class Settings(AdversarialSettings):
 class Gao2021(BaseSystem[Settings]):
     """Adversarially pre-trained autoencoder and CNN, fused over 265 ms segments, then an LSTM.
 
-    Where the fusion has no use for the latent there is no autoencoder, and the first five slots
-    but the fusion have no part. The adversary has one only in the pre-training "daae".
+    Where the fusion has no use for the latent there is no autoencoder, and pretraining, adversary,
+    reversal_schedule, latent_tuning and latent have no part. The adversary and its schedule have
+    one only in the pre-training "daae".
     """
 
     Settings = Settings
