@@ -8,8 +8,8 @@ paper [R], which has no adversary, and everything else is a choice [I], an optio
 
 Its acoustic vectors are unknown. The default is the functionals that need no further library;
 "egemaps" and "compare2016" are options of the slot. The small preset reverses by 0.1, as the
-closest public code does (SIDANN, ICMI 2020 [R]): on the synthetic corpus the speaker head's loss
-rises above that of guessing from 0.3 on, and the embedding then tells the speakers better.
+closest public code does (SIDANN, ICMI 2020 [R]): at 1.0, on the synthetic corpus, the speaker head
+does worse than guessing and a probe tells the speakers better than without an adversary.
 """
 
 from __future__ import annotations
