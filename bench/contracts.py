@@ -290,9 +290,9 @@ class TrainingSettings:
         "course of the learning rate",
         choices=("constant", "step", "cosine", "one-cycle"),
     )
-    step_share: float = setting(
-        0.4, "share of the epochs before a step's first tenfold drop", low=0
-    )
+    step_share: float = setting(0.4, "share of the epochs before a step's first drop", low=0)
+    step_gap: float = setting(0.2, "share of the epochs between its drops", low=1e-6)
+    step_factor: float = setting(0.1, "what is left after a drop", low=0, high=1)
     gradient_clip: float = setting(5.0, "largest norm of the gradient; 0 is off", low=0.0)
     class_weights: str = setting("none", "weights of the classes", choices=("none", "balanced"))
     label_smoothing: float = setting(0.0, "share given to the other classes", low=0.0, high=0.9)

@@ -320,7 +320,7 @@ class Items:
 
 def _pad(pieces: Sequence[FloatArray], fixed: int) -> tuple[Tensor, Tensor]:
     """(item, frame, value) and the mask (item, frame), padded with zeros to the longest."""
-    longest = fixed or max(len(p) for p in pieces)
+    longest = fixed or max(1, *(len(p) for p in pieces))
     values = np.zeros((len(pieces), longest, pieces[0].shape[1]), np.float32)
     mask = np.zeros((len(pieces), longest), np.bool_)
     for row, piece in enumerate(pieces):

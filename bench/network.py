@@ -19,6 +19,8 @@ class Output:
     """(item, class), before the softmax; (item, frame, dimension) where traces are asked."""
     embedding: Tensor
     """(item, dimension): what the scores are made from."""
+    opposed: Tensor | None = None
+    """(item, dimension): what an adversary acts on, or would, where it is not the embedding."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     """Whatever else can be looked at, such as attention maps (item, frequency, time)."""
 

@@ -49,11 +49,12 @@ def predict(
 
 
 def embed(network: nn.Module, items: Items, device: torch.device) -> FloatArray:
-    """The embeddings of the scored utterances (utterance, value), means over segments."""
+    """The vectors that an adversary acts on, or would: (utterance, value), means over segments."""
     total: dict[int, FloatArray] = {}
     count: dict[int, int] = {}
     for chosen, output, _ in _outputs(network, items, device, "", 64, False):
-        held = output.embedding.float().cpu().numpy()
+        vectors = output.embedding if output.opposed is None else output.opposed
+        held = vectors.float().cpu().numpy()
         for (index, _), values in zip(chosen, held, strict=True):
             total[index] = total[index] + values if index in total else values
             count[index] = count.get(index, 0) + 1

@@ -7,6 +7,7 @@ system by name.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -275,8 +276,8 @@ def make_schedule(
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """The course of the learning rate, one step a mini-batch.
 
-    "step" divides by ten after ``step_share`` of the epochs and twice more, each half that share
-    later: 20, 30 and 40 of 50 epochs at 0.4, as Li et al. (2018) do.
+    "step" multiplies by ``step_factor`` after ``step_share`` of the epochs and after every
+    ``step_gap`` from there: a tenth at 20, 30 and 40 of 50 epochs by default, as Li et al. (2018).
     """
     steps = settings.epochs * n_batches
     if settings.schedule == "one-cycle":
@@ -291,8 +292,9 @@ def make_schedule(
     if settings.schedule == "cosine":
         return CosineAnnealingLR(optimiser, T_max=steps)
     if settings.schedule == "step":
-        first = round(settings.step_share * settings.epochs)
-        later = round(settings.step_share * settings.epochs / 2)
-        milestones = [(first + k * later) * n_batches for k in range(3)]
-        return MultiStepLR(optimiser, milestones, gamma=0.1)
+        first, gap = settings.step_share, settings.step_gap
+        drops = max(0, math.ceil((1 - first) / gap - 1e-9))
+        epochs = [round((first + k * gap) * settings.epochs) for k in range(drops)]
+        milestones = [epoch * n_batches for epoch in epochs]
+        return MultiStepLR(optimiser, milestones, gamma=settings.step_factor)
     return LambdaLR(optimiser, lambda step: 1.0)

@@ -75,6 +75,8 @@ class Reader(ABC):
     version: ClassVar[int] = 1
     """As `Extractor.version`."""
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
+    may_be_missing: ClassVar[bool] = False
+    """Whether single utterances may lack it: they have no frame then, and a mask that says so."""
 
     @property
     @abstractmethod
@@ -118,14 +120,19 @@ class Feature:
         self.n_values = extractor.n_values
 
     def lacking(self, utterances: Iterable[Utterance]) -> str:
-        """Which utterance lacks what for this feature, the first of them; empty if none does."""
-        if isinstance(self.extractor, Extractor):
+        """Why a corpus cannot have this feature; empty if it can.
+
+        The first utterance that lacks what it is made from; where single ones may, all must.
+        """
+        reader = self.extractor
+        if isinstance(reader, Extractor):
             return ""
-        for u in utterances:
-            lacks = self.extractor.lacks(u)
-            if lacks:
-                return f"the input {self.spec.name} needs {lacks}, and utterance {u.id} has none"
-        return ""
+        asked = list(utterances)
+        missing = [u for u in asked if reader.lacks(u)]
+        if not missing or (reader.may_be_missing and len(missing) < len(asked)):
+            return ""
+        first = missing[0]
+        return f"the input {self.spec.name} needs {reader.lacks(first)}, and {first.id} has none"
 
     def of(self, utterance: Utterance) -> FloatArray:
         """The values of an utterance, shape (frame, value), float32, finite.
@@ -133,13 +140,17 @@ class Feature:
         Raises:
             SerlabError: its audio or what else the feature is made of is missing or broken.
         """
-        if isinstance(self.extractor, Extractor):
+        reader = self.extractor
+        if isinstance(reader, Extractor):
             return self.compute(utterance.audio.read())
-        if lacking := self.lacking([utterance]):
-            raise SerlabError(lacking)
-        values = np.ascontiguousarray(self.extractor.read(utterance), dtype=np.float32)
-        if values.ndim != 2 or not len(values) or values.shape[1] != self.n_values:
-            expected = f"shape (frame, {self.n_values}), at least one frame"
+        if reader.lacks(utterance):
+            if not reader.may_be_missing:
+                raise SerlabError(self.lacking([utterance]))
+            return np.zeros((0, self.n_values), np.float32)
+        values = np.ascontiguousarray(reader.read(utterance), dtype=np.float32)
+        least = 0 if reader.may_be_missing else 1
+        if values.ndim != 2 or len(values) < least or values.shape[1] != self.n_values:
+            expected = f"shape (frame, {self.n_values}), at least {least} frames"
             raise BadValue(f"{utterance.id}: {self.spec.name}", f"shape {values.shape}", expected)
         if not np.isfinite(values).all():
             raise BadValue(f"{utterance.id}: {self.spec.name}", "NaN or infinite", "finite values")

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -55,6 +56,8 @@ def timed_words(utterance: Utterance) -> tuple[Word, ...]:
 @dataclass(frozen=True, kw_only=True)
 class _Vectors(Reader):
     """Where word vectors come from, and what is done to them."""
+
+    may_be_missing: ClassVar[bool] = True
 
     vectors: str = setting("hashed", "the space: hashed, synth-text, synth-speech or a .vec file")
     kind: str = setting(
@@ -209,7 +212,7 @@ def _duration_s(source: AudioSource) -> float:
 )
 @dataclass(frozen=True, kw_only=True)
 class Text(_Vectors):
-    """The mean of the vectors of an utterance's words; zeros where it has none that is known."""
+    """The mean of the vectors of an utterance's words; missing where it has none that is known."""
 
     @property
     def frame_rate_hz(self) -> float:
@@ -221,10 +224,11 @@ class Text(_Vectors):
         return digest({"text": _said(utterance)})
 
     def read(self, utterance: Utterance) -> FloatArray:
-        """The mean, shape (1, value)."""
+        """The mean, shape (1, value), or (0, value) without a known word."""
         vectors = [v for v in map(self.vector, _said(utterance)) if v is not None]
-        mean = np.mean(vectors, axis=0) if vectors else np.zeros(self.n_values)
-        return mean[None].astype(np.float32)
+        if not vectors:
+            return np.zeros((0, self.n_values), np.float32)
+        return np.mean(vectors, axis=0)[None].astype(np.float32)
 
 
 def _said(utterance: Utterance) -> list[str]:

@@ -176,10 +176,14 @@ class Network(nn.Module):
         recurrent, attended = self.context(fused, turns.mask)
         placed = self.place(fused, recurrent, attended)
         embedding = turns.items(attended)
-        extras = {"modality_weights": turns.items(weights), "placed": turns.items(placed)}
-        return Output(scores=self.head(embedding), embedding=embedding, extras=extras)
+        return Output(
+            scores=self.head(embedding),
+            embedding=embedding,
+            opposed=turns.items(placed),
+            extras={"modality_weights": turns.items(weights)},
+        )
 
     def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
         """Cross-entropy of the emotions, and the domain head's terms."""
-        domains = self.adversary(output.extras["placed"], batch)
+        domains = self.adversary(output.opposed, batch)
         return {"emotion": emotion_loss(output.scores, batch), **domains}

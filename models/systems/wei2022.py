@@ -12,9 +12,8 @@ and a floor at the noise of 16-bit rounding: over 20 EmoDB utterances the two co
 average over the bands, 0.75 in the worst. The authors do not normalise; under the protocol's
 normalisation a zero frame is an average one instead of a quiet one.
 
-The authors' learning rate halves every so many epochs, ours is divided by ten up to three times:
-the step shares of the preset "paper" make its sum over the epochs the same. Augmentation by VTLP
-and by noise at a given ratio needs audio, not features; the slot has what works on features.
+Augmentation by VTLP and by noise at a given ratio needs audio, not features; the slot has what
+works on features.
 """
 
 from __future__ import annotations
@@ -79,11 +78,15 @@ class Settings(AdversarialSettings):
     branch_weight: float = setting(1.0, "of each branch's own loss in joint training", low=0)
     avdal_epochs: int = setting(200, "passes of AVDAL's stage", tag="C", low=1)
     avdal_learning_rate: float = setting(0.005, "largest one of AVDAL's stage", tag="C", low=0.0)
-    avdal_step_share: float = setting(0.62, "step_share of AVDAL's stage", low=0)
+    avdal_step_share: float = setting(
+        0.4, "step_share and step_gap of AVDAL's stage", tag="C", low=0
+    )
     fusion_epochs: int = setting(500, "passes of the fusion's stage", tag="C", low=1)
     fusion_batch_size: int = setting(16, "mini-batch of the fusion's stage", tag="C", low=1)
     fusion_learning_rate: float = setting(1e-4, "largest one of the fusion's", tag="C", low=0.0)
-    fusion_step_share: float = setting(0.038, "step_share of the fusion's stage", low=0)
+    fusion_step_share: float = setting(
+        0.02, "step_share and step_gap of the fusion's stage", tag="C", low=0
+    )
 
 
 @SYSTEMS.register(
@@ -120,7 +123,9 @@ class Settings(AdversarialSettings):
             "momentum": 0.9,
             "weight_decay": 1e-4,
             "schedule": "step",
-            "step_share": 0.3,
+            "step_share": 0.16,
+            "step_gap": 0.16,
+            "step_factor": 0.5,
             "epochs": 500,
             "batch_size": 32,
             "gradient_clip": 0.0,
@@ -232,6 +237,7 @@ class Wei2022(BaseSystem[Settings]):
                 epochs=s.avdal_epochs,
                 learning_rate=s.avdal_learning_rate,
                 step_share=s.avdal_step_share,
+                step_gap=s.avdal_step_share,
             )
         if name == "fusion":
             return replace(
@@ -240,6 +246,7 @@ class Wei2022(BaseSystem[Settings]):
                 batch_size=s.fusion_batch_size,
                 learning_rate=s.fusion_learning_rate,
                 step_share=s.fusion_step_share,
+                step_gap=s.fusion_step_share,
             )
         return base
 
@@ -345,16 +352,16 @@ class Network(nn.Module):
         return self._fused(heard, counted)
 
     def _output(self, one: Heard, heard: Mapping[str, Heard]) -> Output:
-        extras = {f"{name}_embedding": h.embedding for name, h in heard.items()}
-        return Output(scores=one.mean_scores, embedding=one.embedding, extras=extras)
+        opposed = heard[self.opposed].embedding if self.opposed in heard else None
+        return Output(scores=one.mean_scores, embedding=one.embedding, opposed=opposed)
 
     def _fused(self, heard: Mapping[str, Heard], counted: Tensor) -> Output:
         features = torch.cat([h.features for h in heard.values()], dim=2)
         larger = torch.stack([h.scores for h in heard.values()]).amax(dim=0)
         scores, embedding = self.fusion(features, larger, counted)
-        extras = {f"{name}_embedding": h.embedding for name, h in heard.items()}
-        extras |= {f"{name}_scores": h.mean_scores for name, h in heard.items()}
-        return Output(scores=scores, embedding=embedding, extras=extras)
+        extras = {f"{name}_scores": h.mean_scores for name, h in heard.items()}
+        opposed = heard[self.opposed].embedding
+        return Output(scores=scores, embedding=embedding, opposed=opposed, extras=extras)
 
     def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
         """Cross-entropy of the scores and of the branches' own, and the adversary's terms."""
@@ -363,8 +370,7 @@ class Network(nn.Module):
                if k in output.extras]  # fmt: skip
         if own:
             terms["branches"] = torch.stack([emotion_loss(scores, batch) for scores in own]).sum()
-        embedding = output.extras.get(f"{self.opposed}_embedding")
         adversary = self.branch(self.opposed).adversary
-        if embedding is not None and adversary is not None:
-            terms |= adversary(embedding, batch)
+        if output.opposed is not None and adversary is not None:
+            terms |= adversary(output.opposed, batch)
         return terms

@@ -250,7 +250,7 @@ def test_a_residual_adds_what_the_attention_is_given() -> None:
         output = build(residual=residual).eval()(a_batch())
         embeddings[residual] = output.embedding
     difference = embeddings[True] - embeddings[False]
-    torch.testing.assert_close(difference, output.extras["placed"])
+    torch.testing.assert_close(difference, output.opposed)
 
 
 @pytest.mark.parametrize("slot", ["context", "fusion"])

@@ -150,6 +150,24 @@ def test_unlabelled_utterances_join_without_labels() -> None:
     assert len(streams["train"].utterances) == len(fold.train) * 5 // 4
 
 
+def test_a_missing_modality_has_no_part() -> None:
+    """An utterance without words is trained on and scored by its audio; its text is masked."""
+    made = rich.system_of("lian2019", {"context": "none"})
+    held = rich.bench(made)
+    fold = held.split.folds[0]
+    silent = {fold.train[0], fold.test[0]}
+    text = {i: (x[:0] if i in silent else x) for i, x in held.arrays["text"].items()}
+    other = replace(held, arrays={**held.arrays, "text": text})
+    result = rich.run(made, other, max_epochs=2)
+    assert np.isfinite(scores(result)).all()
+    parts, _ = fold_items(fold, made, other)
+    batch = parts[Part.TEST].batch([(0, 0.0), (1, 0.0)])
+    assert batch.masks["text"].tolist() == [[False], [True]]
+    assert not batch.inputs["text"][0].any()
+    alone = parts[Part.TEST].batch([(0, 0.0)])
+    assert alone.inputs["text"].shape[1] == 1
+
+
 def test_dialogues_stay_whole() -> None:
     """A mini-batch of one dialogue has all of its turns of this part, and a size of two two."""
     made = rich.system_of("lian2019")

@@ -93,7 +93,7 @@ def test_what_a_corpus_lacks_skips_an_arm(tmp_path: Path) -> None:
     )
     held = make_plan(load_study(str(path)), {"manifest": corpus})
     assert held.skipped == {
-        "lian2019": "manifest: the input text needs words or a text, and utterance u0 has none"
+        "lian2019": "manifest: the input text needs words or a text, and u0 has none"
     }
     assert "dialogue" in held.grounds[0].notes[0]
 
