@@ -228,7 +228,8 @@ class Text(_Vectors):
         vectors = [v for v in map(self.vector, _said(utterance)) if v is not None]
         if not vectors:
             return np.zeros((0, self.n_values), np.float32)
-        return np.mean(vectors, axis=0)[None].astype(np.float32)
+        mean: FloatArray = np.mean(vectors, axis=0)[None].astype(np.float32)
+        return mean
 
 
 def _said(utterance: Utterance) -> list[str]:
