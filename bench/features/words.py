@@ -96,8 +96,12 @@ class _Vectors(Reader):
         return tuple(name for name in named if name not in BUILT_IN)
 
     def lacks(self, utterance: Utterance) -> str:
-        """Words: with times, or as a text."""
-        return "" if utterance.words or utterance.text else "words or a text"
+        """Words: with times, or as a text; and one of them at least that the space knows."""
+        if not utterance.words and not utterance.text:
+            return "words or a text"
+        if self.vectors == "hashed" or _words_known(self.vectors).intersection(_said(utterance)):
+            return ""
+        return f"a word that the space {self.vectors} knows"
 
     def vector(self, word: str) -> FloatArray | None:
         """A word's vector (value,); none for a word that the space does not know."""
@@ -125,6 +129,11 @@ def _read(name: str) -> Space:
     if name in BUILT_IN:
         return synth_spaces()[BUILT_IN.index(name) - 1]
     return read_vectors(Path(name))
+
+
+@cache
+def _words_known(name: str) -> frozenset[str]:
+    return frozenset(_read(name).words)
 
 
 @cache

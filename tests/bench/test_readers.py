@@ -230,6 +230,16 @@ def test_the_cache_gives_what_was_computed(name: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(first, extract(spec, [held])["u"])
 
 
+def test_a_space_that_knows_none_of_the_words_is_told() -> None:
+    """All zeros would look like words: an utterance without a known one is missing."""
+    german = replace(SAID, words=(), text="Der Lappen liegt auf dem Eisschrank.")
+    for name in ("words", "text"):
+        made = make(name, vectors="synth-text")
+        assert "a word that the space synth-text knows" in made.lacking([german])
+        assert made.lacking([german, replace(german, text="Lappen yes")]) == ""
+        assert len(made.of(german)) == 0
+
+
 def test_a_file_without_vectors_is_refused(tmp_path: Path) -> None:
     """Where its width is asked for."""
     path = tmp_path / "empty.vec"
