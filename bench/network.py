@@ -24,6 +24,16 @@ class Output:
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     """Whatever else can be looked at, such as attention maps (item, frequency, time)."""
 
+    def float(self) -> Output:
+        """The same in single precision, as losses want it."""
+        extras = {n: x.float() if x.is_floating_point() else x for n, x in self.extras.items()}
+        return Output(
+            scores=self.scores.float(),
+            embedding=self.embedding.float(),
+            opposed=None if self.opposed is None else self.opposed.float(),
+            extras=extras,
+        )
+
 
 class Network(Protocol):
     """What the loop asks of an ``nn.Module``."""

@@ -1,6 +1,6 @@
 """The one training loop: for stage, for epoch, for batch, forward, loss, step, log.
 
-It runs any list of stages over any network that keeps the contract of `Network`, and knows no
+It runs any list of stages over any network that keeps the contract of `network.Network`, and knows no
 system by name.
 """
 
@@ -21,8 +21,6 @@ from serlab.bench.augment import augment
 from serlab.bench.contracts import Augmentation, FloatArray, Selection, Stage, TrainingSettings
 from serlab.bench.data import Batch, Items, Place
 from serlab.bench.metrics.base import evaluate
-from serlab.bench.network import Network as Network  # the contract of what is trained
-from serlab.bench.network import Output as Output
 from serlab.bench.predict import predict
 from serlab.bench.seeds import generator, torch_seeded
 
@@ -155,7 +153,7 @@ class Trainer:
         for batch in batches:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
                 output = network(batch)
-            found: Mapping[str, Tensor] = network.losses(output, batch)  # type: ignore[operator]
+            found: Mapping[str, Tensor] = network.losses(output.float(), batch)  # type: ignore[operator]
             for name in stage.losses:
                 if name in found:
                     terms[name] = terms[name] + found[name] if name in terms else found[name]

@@ -15,6 +15,7 @@ from serlab.bench.contracts import (
     FeatureSpec,
     Fold,
     Part,
+    Sizes,
     Split,
     System,
     TrialSpec,
@@ -29,6 +30,7 @@ from serlab.bench.errors import BadValue, Leak, MissingExtra, SerlabError, Unkno
 from serlab.bench.features.base import feature
 from serlab.bench.metrics.base import metric
 from serlab.bench.protocols import make_split
+from serlab.models.system import every_input
 from serlab.models.variant import SYSTEMS, make
 from serlab.studies.specification import Arm, CorpusSpec, Study
 
@@ -216,6 +218,8 @@ def _unavailable(study: Study, grounds: Sequence[Ground]) -> dict[str, str]:
     for arm in study.arms:
         try:
             reason = next(filter(None, (_lacking(arm, ground) for ground in grounds)), "")
+            if not reason:
+                _try_build(arm, grounds[0])
         except MissingExtra as error:
             reason = str(error)
         except BadValue as error:
@@ -239,6 +243,24 @@ def _lacking(arm: Arm, ground: Ground) -> str:
         if lacking := feature(spec).lacking(utterances):
             return f"{ground.corpus.name}: {lacking}"
     return ""
+
+
+def _try_build(arm: Arm, ground: Ground) -> None:
+    """Builds an arm's network without memory for its weights, so that a clash is found now."""
+    import torch
+
+    system = make(arm.variant)
+    made = {name: feature(spec) for name, spec in every_input(system).items()}
+    sizes = Sizes(
+        n_classes=len(ground.split.labels),
+        n_speakers=2,
+        n_features={name: one.n_values for name, one in made.items()},
+        rate_hz={name: one.rate_hz for name, one in made.items()},
+        n_corpora=1 + len(ground.outside),
+        target=ground.split.protocol.target,
+    )
+    with torch.device("meta"):
+        system.build(sizes)
 
 
 def _load(spec: CorpusSpec, roots: Mapping[str, Path]) -> Corpus:

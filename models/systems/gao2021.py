@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from serlab.bench.contracts import Augmentation, FeatureSpec, Scalar, Sizes, Stage, Stream, setting
 from serlab.bench.data import Batch
-from serlab.bench.train import Output
+from serlab.bench.network import Output
 from serlab.models.components.adversary import AdversarialSettings, domain_head
 from serlab.models.components.autoencoder import Autoencoder
 from serlab.models.components.deep_branch import DeepBranch
@@ -41,6 +41,9 @@ class Settings(AdversarialSettings):
 
     alpha: float = setting(1.0, "weight of all heads on the latent beside reconstruction", low=0)
     beta: float = setting(0.5, "share of the speakers in the domain loss", low=0, high=1)
+    corpora: str = setting(
+        "", "outside corpora that are pre-trained on, commas between them; empty is all", tag="N"
+    )
     pretrain_epochs: int = setting(50, "passes over the outside corpora", low=1)
     tune_epochs: int = setting(10, "passes of the latent's tuning over the training part", low=1)
     channels: int = setting(16, "first channels of the autoencoder: 16, 32, 64", low=1)
@@ -149,7 +152,8 @@ class Gao2021(BaseSystem[Settings]):
         """The outside corpora, where the autoencoder is pre-trained."""
         if not self.pretraining().autoencoder:
             return {}
-        return {"outside": Stream(source="outside", inputs=self.inputs())}
+        named = tuple(name.strip() for name in self.settings.corpora.split(",") if name.strip())
+        return {"outside": Stream(source="outside", inputs=self.inputs(), corpora=named)}
 
     def augmentation(self) -> Augmentation:
         """As the augmentation slot says, in all stages."""
@@ -237,7 +241,7 @@ class LatentHeads(nn.Module):
             speakers=batch.speakers[item],
             corpora=batch.corpora[item],
         )
-        real = latent[mask].float()
+        real = latent[mask]
         emotion = emotion_loss(self.emotion(real), segments)
         return {"emotion_latent": emotion, **self.adversary(real, segments)}
 
@@ -321,7 +325,8 @@ class Network(nn.Module):
             deep = _spread(self.recogniser.deep(segments), mask)
         scores, embedding, weights = self.recogniser(deep, latent, mask)
         extras = {"latent": latent, "segments": mask, "fusion": weights}
-        return Output(scores=scores, embedding=embedding, extras=extras)
+        opposed = None if self.autoencoder is None else masked_mean(latent, mask)
+        return Output(scores=scores, embedding=embedding, opposed=opposed, extras=extras)
 
     def _latent(self, segments: Tensor, mask: Tensor) -> Tensor:
         """(item, segment, value), zero where no segment is and where there is no autoencoder."""
@@ -357,7 +362,7 @@ def reconstruction_loss(reconstructed: Tensor, batch: Batch) -> Tensor:
     blocks, mask = whole_blocks(batch.inputs["image"], batch.masks["image"], size)
     real, _ = whole_blocks(batch.masks["image"].unsqueeze(-1), batch.masks["image"], size)
     frames = real[mask][..., 0]
-    return F.mse_loss(reconstructed[frames].float(), blocks[mask][frames])
+    return F.mse_loss(reconstructed[frames], blocks[mask][frames])
 
 
 def _spread(vectors: Tensor, mask: Tensor) -> Tensor:

@@ -363,7 +363,7 @@ def test_half_precision_trains(name: str) -> None:
     full = weighted(stage, terms_of(network, batch))
     with torch.autocast("cpu", torch.bfloat16):
         output = network(batch)
-    half = weighted(stage, network.losses(output, batch))  # type: ignore[operator]
+    half = weighted(stage, network.losses(output.float(), batch))  # type: ignore[operator]
     torch.testing.assert_close(half, full, atol=0.0, rtol=0.02)
     half.backward()
     grads = [p.grad for p in network.parameters() if p.grad is not None]

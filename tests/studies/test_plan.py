@@ -56,6 +56,17 @@ def test_outside_corpora_stand_beside_the_tested_one(tmp_path: Path) -> None:
     assert facts["outside"][0]["n_utterances"] == 12
 
 
+def test_an_arm_may_take_some_of_the_outside_corpora(tmp_path: Path) -> None:
+    """By name; an unknown one is told with the arm and the nearest."""
+    two = OUTSIDE + "\n" + OUTSIDE.replace("seed = 5", "seed = 6")
+    arms = '[ablate]\ncorpora = ["synth-outside-2"]'
+    held = plan(tmp_path, "gao2021", more=two, arms=arms)
+    keys = {job.arm: job.trial.outside for job in held.jobs()}
+    assert keys["corpora=synth-outside-2"] == keys["base"][1:]
+    with pytest.raises(SerlabError, match='did you mean "synth-outside-1"'):
+        plan(tmp_path, "gao2021", more=OUTSIDE, arms='[ablate]\ncorpora = ["synth-outside"]')
+
+
 def test_an_outside_corpus_that_is_the_tested_one_is_a_leak(tmp_path: Path) -> None:
     """The same recordings under other names are found by their samples, and stop the study."""
     same = '[[outside]]\nname = "synth"\noptions = { utterances = 48, speakers = 4 }'
@@ -161,6 +172,12 @@ def test_options_that_do_not_go_together_are_told_with_their_arm(tmp_path: Path)
     """Before anything runs."""
     with pytest.raises(SerlabError, match="adversary=speaker_and_corpus: adversary = "):
         plan(tmp_path, "li2018", arms='[ablate]\nadversary = ["speaker_and_corpus"]')
+
+
+def test_networks_that_cannot_be_built_are_told_before_anything_runs(tmp_path: Path) -> None:
+    """Heads that do not divide a width, found without training."""
+    with pytest.raises(SerlabError, match=r"heads=5: heads = 5: expected a divisor of"):
+        plan(tmp_path, "lian2019", arms="[ablate]\nheads = [5]")
 
 
 def test_relabelling_is_read_from_the_study(tmp_path: Path) -> None:
