@@ -47,7 +47,7 @@ def voice(hertz: Any, duration_s: float = 1.0) -> Audio:  # a number or an array
     return Audio(samples=(0.2 * samples).astype(np.float32), rate_hz=RATE)
 
 
-READERS = ("face_frames", "supplied", "text", "turns", "words")
+READERS = ("face_frames", "nothing", "supplied", "text", "turns", "words")
 """Features that are not of the audio; see test_readers.py."""
 ALL = pytest.mark.parametrize("name", sorted(set(FEATURES.entries()) - set(READERS)))
 
