@@ -13,6 +13,7 @@ from networks import NETWORKS, targets
 from serlab.bench.contracts import FloatArray, FoldResult, Part, Scalar, Status, Utterance
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.trial import Bench, fold_items
+from serlab.models.variant import make, resolve
 
 BY_HEART: Mapping[str, Mapping[str, Scalar]] = {
     "wei2022": {"dropout": 0.0, "attention_dropout": 0.0},
@@ -35,6 +36,20 @@ def test_it_learns_sixteen_utterances_by_heart(system: str) -> None:
     result = rich.run(made, rich.bench(made, protocol, held=held, folds=folds))
     assert result.predictions is not None, result.reason
     assert evaluate("ua", result.predictions.truth, scores(result)) >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", [s for s in NETWORKS if s != "crnn"])
+def test_the_papers_size_trains_through_all_stages(system: str) -> None:
+    """An epoch of each stage of the preset "paper", on a few utterances, ends in predictions."""
+    few = {"batch_size": 4, **({"segment_s": 1.0} if system == "tzirakis2021" else {})}
+    protocol, folds, held = rich.few()
+    ids = folds[0].train[:6]
+    fold = replace(folds[0], train=ids, test=ids)
+    made = make(resolve(system, "paper", few))
+    result = rich.run(made, rich.bench(made, protocol, held=held, folds=(fold,)), max_epochs=1)
+    assert np.isfinite(scores(result)).all()
+    assert len(result.curves["train_loss"]) == len(made.stages())
 
 
 @pytest.mark.parametrize("system", [s for s in NETWORKS if "traces" in targets(s)])
