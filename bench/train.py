@@ -1,7 +1,7 @@
 """The one training loop: for stage, for epoch, for batch, forward, loss, step, log.
 
-It runs any list of stages over any network that keeps the contract of `network.Network`, and knows no
-system by name.
+It runs any list of stages over any network that keeps the contract of `network.Network`, and
+knows no system by name.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class BaseSystem(Generic[S]):
     """A system made from a resolved variant.
 
     Subclasses name their dataclass of hyperparameters as ``Settings`` and override what differs
-    from a plain system: whole utterances, nothing augmented, no gradient training.
+    from a plain system, which trains everything in one stage.
     """
 
     Settings: ClassVar[type[Any]]  # each system has a dataclass of its own
@@ -76,20 +76,28 @@ class BaseSystem(Generic[S]):
         return ()
 
     def segments(self) -> Segments:
-        """How utterances are cut."""
-        return Segments()
+        """How utterances are cut: as the segmentation slot says, or not at all."""
+        if "segmentation" not in self.variant.options:
+            return Segments()
+        segments: Segments = self.option("segmentation")(self.settings.segment_s)  # type: ignore[attr-defined]
+        return segments
 
     def augmentation(self) -> Augmentation:
-        """What is done to training items."""
-        return Augmentation()
+        """What is done to training items: as the augmentation slot says, or nothing."""
+        if "augmentation" not in self.variant.options:
+            return Augmentation()
+        augmentation: Augmentation = self.option("augmentation")()
+        return augmentation
 
     def build(self, sizes: Sizes) -> Any:  # nn.Module or estimator
         """The untrained network or estimator."""
         raise NotImplementedError
 
     def stages(self) -> tuple[Stage, ...]:
-        """The stages of gradient training, in order."""
-        return ()
+        """One stage over all parameters; none where nothing is trained by gradients."""
+        if not isinstance(self.settings, TrainingSettings):
+            return ()
+        return (Stage(name="emotion", training=self.training(), losses=self.losses()),)
 
     def adversary(self, n_in: int, sizes: Sizes) -> Any:  # nn.Module; this module knows no torch
         """The adversary of the slot of that name, for an embedding of so many values."""

@@ -79,9 +79,9 @@ class Reader(ABC):
     """Whether single utterances may lack it: they have no frame then, and a mask that says so."""
 
     @property
-    @abstractmethod
     def frame_rate_hz(self) -> float:
-        """Frames per second; 0 for frames that are never cut."""
+        """Frames per second; 0, unless overridden, for frames that are never cut."""
+        return 0.0
 
     @property
     @abstractmethod

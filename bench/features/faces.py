@@ -31,11 +31,6 @@ class FaceFrames(Reader):
     columns: int = setting(40, "width: the bands of a filterbank map", tag="C", low=4)
 
     @property
-    def frame_rate_hz(self) -> float:
-        """0: the frames are not in step with the audio."""
-        return 0.0
-
-    @property
     def n_values(self) -> int:
         """Pixels of a frame."""
         return self.rows * self.columns
@@ -84,11 +79,6 @@ class Supplied(Reader):
 
     name: str = setting("face", "the vector's name in the corpus")
     size: int = setting(56, "its values", low=1)
-
-    @property
-    def frame_rate_hz(self) -> float:
-        """0: one vector an utterance."""
-        return 0.0
 
     @property
     def n_values(self) -> int:

@@ -21,11 +21,6 @@ class Nothing(Reader):
     """One zero an utterance."""
 
     @property
-    def frame_rate_hz(self) -> float:
-        """0: one vector an utterance."""
-        return 0.0
-
-    @property
     def n_values(self) -> int:
         """One."""
         return 1

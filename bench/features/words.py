@@ -223,11 +223,6 @@ def _duration_s(source: AudioSource) -> float:
 class Text(_Vectors):
     """The mean of the vectors of an utterance's words; missing where it has none that is known."""
 
-    @property
-    def frame_rate_hz(self) -> float:
-        """0: one vector an utterance."""
-        return 0.0
-
     def identity(self, utterance: Utterance) -> str:
         """Hash of the words."""
         return digest({"text": _said(utterance)})

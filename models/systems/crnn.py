@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from serlab.bench.contracts import Augmentation, FeatureSpec, Segments, Sizes, Stage, setting
+from serlab.bench.contracts import FeatureSpec, Sizes, setting
 from serlab.bench.data import Batch
 from serlab.bench.network import Output
 from serlab.models.components.adversary import AdversarialSettings
@@ -87,20 +87,6 @@ class CRNN(BaseSystem[Settings]):
     def inputs(self) -> Mapping[str, FeatureSpec]:
         """The log-mel image that other systems see too."""
         return {"image": load_option("front_end", "log_mel")(self.settings, "none")}
-
-    def segments(self) -> Segments:
-        """As the segmentation slot says."""
-        segments: Segments = self.option("segmentation")(self.settings.segment_s)
-        return segments
-
-    def augmentation(self) -> Augmentation:
-        """As the augmentation slot says."""
-        augmentation: Augmentation = self.option("augmentation")()
-        return augmentation
-
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage over all parameters."""
-        return (Stage(name="emotion", training=self.training(), losses=self.losses()),)
 
     def build(self, sizes: Sizes) -> nn.Module:
         """The untrained network."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from serlab.bench.contracts import Augmentation, FeatureSpec, Scalar, Sizes, Stage, Stream, setting
+from serlab.bench.contracts import FeatureSpec, Scalar, Sizes, Stage, Stream, setting
 from serlab.bench.data import Batch
 from serlab.bench.network import Output
 from serlab.models.components.adversary import AdversarialSettings, domain_head
@@ -155,11 +155,6 @@ class Gao2021(BaseSystem[Settings]):
         named = tuple(name.strip() for name in self.settings.corpora.split(",") if name.strip())
         return {"outside": Stream(source="outside", inputs=self.inputs(), corpora=named)}
 
-    def augmentation(self) -> Augmentation:
-        """As the augmentation slot says, in all stages."""
-        augmentation: Augmentation = self.option("augmentation")()
-        return augmentation
-
     def uses(self) -> tuple[bool, bool]:
         """Whether the fusion uses the deep branch, and the latent."""
         used = self.option("fusion").uses
@@ -228,9 +223,7 @@ class LatentHeads(nn.Module):
         super().__init__()
         settings = system.settings
         self.emotion = domain_head(settings.latent_width, settings.domain_width, sizes.n_classes)
-        schedule = system.option("reversal_schedule")
-        adversary = system.option("adversary")
-        self.adversary = adversary(settings.latent_width, sizes, settings, schedule)
+        self.adversary = system.adversary(settings.latent_width, sizes)
 
     def losses(self, latent: Tensor, mask: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The terms; each segment has its utterance's emotion, speaker and corpus."""

@@ -18,11 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from serlab.bench.contracts import (
-    Augmentation,
     FeatureSpec,
-    Segments,
     Sizes,
-    Stage,
     setting,
 )
 from serlab.bench.data import Batch
@@ -117,20 +114,6 @@ class Li2018(BaseSystem[Settings]):
         """One image, as the front end makes it."""
         compression = self.option("compression")()
         return {"image": self.option("front_end")(self.settings, compression)}
-
-    def segments(self) -> Segments:
-        """As the segmentation slot says."""
-        segments: Segments = self.option("segmentation")(self.settings.segment_s)
-        return segments
-
-    def augmentation(self) -> Augmentation:
-        """As the augmentation slot says."""
-        augmentation: Augmentation = self.option("augmentation")()
-        return augmentation
-
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage over all parameters."""
-        return (Stage(name="emotion", training=self.training(), losses=self.losses()),)
 
     def build(self, sizes: Sizes) -> nn.Module:
         """The untrained network, its weights laid out for the fast convolutions."""

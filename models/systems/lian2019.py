@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from serlab.bench.contracts import FeatureSpec, Scalar, Segments, Sizes, Stage, Unlabelled, setting
+from serlab.bench.contracts import FeatureSpec, Scalar, Segments, Sizes, Unlabelled, setting
 from serlab.bench.data import Batch
 from serlab.bench.network import Output
 from serlab.models.components.adversary import AdversarialSettings
@@ -131,12 +131,6 @@ class Lian2019(BaseSystem[Settings]):
         """The untrained network."""
         return Network(self, sizes)
 
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage over all parameters, emotion and speaker together."""
-        terms = self.option("adversary").terms
-        losses = {"emotion": 1.0, **dict.fromkeys(terms, self.settings.domain_weight)}
-        return (Stage(name="emotion", training=self.training(), losses=losses),)
-
 
 class Network(nn.Module):
     """Fusion, context, an emotion head, and a domain head on one of the vectors between."""
@@ -163,9 +157,7 @@ class Network(nn.Module):
         )
         self.place = system.option("adversary_place")
         width = self.place(settings.fused_width, self.context.width, self.context.width)
-        self.adversary = system.option("adversary")(
-            width, sizes, settings, system.option("reversal_schedule")
-        )
+        self.adversary = system.adversary(width, sizes)
 
     def forward(self, batch: Batch) -> Output:
         """Scores of a batch of whole dialogues, whose inputs have one frame an item."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from serlab.bench.contracts import FeatureSpec, Segments, Sizes, Stage, Variant, setting
+from serlab.bench.contracts import FeatureSpec, Segments, Sizes, Variant, setting
 from serlab.bench.data import Batch
 from serlab.bench.errors import BadValue
 from serlab.bench.network import Output
@@ -143,12 +143,6 @@ class Tzirakis2021(BaseSystem[Settings]):
             return Segments()
         return Segments(length_s=length, train_hop_s=length, test_hop_s=length)
 
-    def stages(self) -> tuple[Stage, ...]:
-        """One stage; the term "emotion" is the loss of whatever is recognised."""
-        weight = self.settings.domain_weight
-        losses = {"emotion": 1.0} | dict.fromkeys(self.option("adversary").terms, weight)
-        return (Stage(name="emotion", training=self.training(), losses=losses),)
-
     def build(self, sizes: Sizes) -> nn.Module:
         """The untrained network."""
         return Network(self, sizes)
@@ -195,8 +189,7 @@ class Network(nn.Module):
         self.head = nn.Linear(settings.lstm_width, sizes.n_classes)
         self.traced = sizes.target == "traces"
         self.ccc_weights: tuple[float, ...] = option("ccc_weights")(sizes.n_classes)
-        schedule = option("reversal_schedule")
-        self.adversary = option("adversary")(settings.lstm_width, sizes, settings, schedule)
+        self.adversary = system.adversary(settings.lstm_width, sizes)
 
     def forward(self, batch: Batch) -> Output:
         """Scores of classes, or values in (-1, 1) of every rated frame."""

@@ -25,7 +25,6 @@ import torch
 from torch import Tensor, nn
 
 from serlab.bench.contracts import (
-    Augmentation,
     FeatureSpec,
     Scalar,
     Sizes,
@@ -202,11 +201,6 @@ class Wei2022(BaseSystem[Settings]):
             return {}
         return {FACES: Stream(source="training", inputs={"face": feature})}
 
-    def augmentation(self) -> Augmentation:
-        """As the augmentation slot says."""
-        augmentation: Augmentation = self.option("augmentation")()
-        return augmentation
-
     def stages(self) -> tuple[Stage, ...]:
         """As the branch_training slot says; each stage's epoch is chosen by what it trains."""
         names = self.option("branch_training")(self.branches)
@@ -289,8 +283,7 @@ class Branch(nn.Module):
         self.head = nn.Linear(self.n_values, sizes.n_classes)
         self.adversary: nn.Module | None = None
         if name == system.opposed:
-            schedule = option("reversal_schedule")
-            self.adversary = option("adversary")(self.n_values, sizes, settings, schedule)
+            self.adversary = system.adversary(self.n_values, sizes)
         self.visual: Visual | None = None
         if name == "avdal" and system.streams():
             visual = option("visual")

@@ -298,7 +298,10 @@ def test_undeclared_leak_stops_the_study(tmp_path: Path, monkeypatch: pytest.Mon
         (('name = "synth"', 'name = "sinth"'), 'did you mean "synth"'),
         (("utterances = 72", "uterances = 72"), 'did you mean "utterances"'),
         (("max_epochs = 2", 'max_epochs = 2\nmetric = "uua"'), 'did you mean "ua"'),
-        (("max_epochs = 2", 'max_epochs = 2\nmetric = "ccc"'), "expected one for the target emotion"),
+        (
+            ("max_epochs = 2", 'max_epochs = 2\nmetric = "ccc"'),
+            "expected one for the target emotion",
+        ),
         (("groups = 2", "groups = 99"), "at most the corpus's"),
     ],
 )
