@@ -11,9 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from serlab.bench.contracts import FloatArray, Segments, Sizes, Utterance
+from serlab.bench.contracts import FloatArray, Segments, Utterance
 from serlab.bench.errors import BadValue
-from serlab.bench.seeds import generator
 
 Arrays = Mapping[str, Mapping[str, FloatArray]]
 """By input, by utterance id: (frame, value)."""
@@ -103,16 +102,20 @@ class Normaliser:
         statistics = {}
         for name, found in arrays.items():
             for group, ids in groups.items():
-                held = [found[i] for i in ids if i in found]
+                held = [found[i] for i in ids if i in found and len(found[i])]
                 if held:
                     statistics[name, group] = _moments(held)
         return cls(mode=mode, statistics=statistics)
 
     def __call__(self, name: str, utterance: Utterance, values: FloatArray) -> FloatArray:
-        """Normalised values of an utterance, shape (frame, value)."""
-        if self.mode == "none":
+        """Normalised values of an utterance, shape (frame, value).
+
+        What no utterance of its group has is left as it is: nothing was learnt from it either.
+        """
+        group = name, _group(self.mode, utterance)
+        if group not in self.statistics:
             return values
-        mean, deviation = self.statistics[name, _group(self.mode, utterance)]
+        mean, deviation = self.statistics[group]
         normal: FloatArray = (values - mean) / deviation
         return normal
 
@@ -341,62 +344,3 @@ def class_weights(kind: str, utterances: Sequence[Utterance], labels: Sequence[s
     if (counts == 0).any():
         raise BadValue("class_weights", kind, "every class in the training part")
     return torch.tensor(counts.sum() / (len(labels) * counts), dtype=torch.float32)
-
-
-def example_batch(
-    sizes: Sizes,
-    seconds: Sequence[float],
-    *,
-    inputs: Sequence[str] = (),
-    padded_s: float = 0.0,
-    stream: str = "train",
-    trace_rate_hz: float = 10.0,
-) -> Batch:
-    """Noise of given lengths in the form that a network is given: for sizes, meters and tests.
-
-    Item k is the same whatever the others are and however far it is padded; two items follow
-    each other in a dialogue.
-
-    Args:
-        sizes: widths and rates of the inputs.
-        seconds: length of each item.
-        inputs: names of the inputs that it has; all by default.
-        padded_s: length that all are padded to; the longest by default.
-        stream: what the batch says that it is from.
-        trace_rate_hz: frames of the continuous labels per second, where they are asked.
-    """
-    longest = max(padded_s, *seconds)
-    names = inputs or tuple(sizes.n_features)
-    held = {n: _noise(sizes.n_features[n], sizes.rate_hz[n], seconds, longest) for n in names}
-    rated = sizes.target == "traces"
-    traces, trace_mask = _noise(sizes.n_classes, trace_rate_hz, seconds, longest)
-    index = torch.arange(len(seconds))
-    n = 0 if rated else sizes.n_classes
-    return Batch(
-        inputs={name: x for name, (x, _) in held.items()},
-        masks={name: mask for name, (_, mask) in held.items()},
-        targets=torch.eye(n)[index % n] if n else torch.zeros(len(index), 0),
-        traces=traces.tanh() if rated else traces[:, :0],
-        trace_mask=trace_mask if rated else trace_mask[:, :0],
-        speakers=index % sizes.n_speakers,
-        corpora=index % sizes.n_corpora,
-        dialogues=index // 2,
-        turns=index % 2,
-        items=index,
-        class_weights=torch.ones(n),
-        stream=stream,
-    )
-
-
-def _noise(
-    width: int, rate: float, seconds: Sequence[float], longest: float
-) -> tuple[Tensor, Tensor]:
-    """(item, frame, value) and (item, frame); one frame where the rate is 0."""
-    lengths = [max(1, round(s * rate)) if rate else 1 for s in seconds]
-    n_frames = max(1, round(longest * rate)) if rate else 1
-    values, mask = torch.zeros(len(seconds), n_frames, width), torch.zeros(len(seconds), n_frames)
-    for row, length in enumerate(lengths):
-        drawn = generator(row, "example", str(width)).standard_normal((length, width))
-        values[row, :length] = torch.from_numpy(drawn.astype(np.float32))
-        mask[row, :length] = 1
-    return values, mask > 0

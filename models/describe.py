@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from serlab.bench.contracts import Scalar, Sizes, Variant
+from serlab.bench.contracts import Scalar, Variant
 from serlab.bench.features.base import feature
-from serlab.models.system import every_input
+from serlab.models.system import every_input, example_sizes
 from serlab.models.variant import SYSTEMS, make, options_of, resolve, settings_class
 
 TAGS = {
@@ -80,19 +80,13 @@ def _inputs(variant: Variant) -> Facts:
 
 def _size(variant: Variant, n_classes: int) -> Facts:
     """Parameters, and multiply-accumulates for one segment or 3 s, by building the network."""
-    from serlab.bench.data import example_batch
+    from serlab.bench.example import example_batch
     from serlab.bench.meters.size import count_macs, count_parameters
 
     system = make(variant)
     if not system.stages():
         return {"parameters": None, "reason": "an estimator has its size once it is fitted"}
-    made = {name: feature(spec) for name, spec in every_input(system).items()}
-    sizes = Sizes(
-        n_classes=n_classes,
-        n_speakers=8,
-        n_features={name: one.n_values for name, one in made.items()},
-        rate_hz={name: one.rate_hz for name, one in made.items()},
-    )
+    sizes = example_sizes(system, n_classes)
     network = system.build(sizes).eval()
     seconds = system.segments().length_s or 3.0
     batch = example_batch(sizes, [seconds], inputs=tuple(system.inputs()))

@@ -14,11 +14,13 @@ from serlab.bench.contracts import (
     Stage,
     Stream,
     System,
+    Target,
     TrainingSettings,
     Unlabelled,
     Variant,
 )
 from serlab.bench.errors import BadValue
+from serlab.bench.features.base import feature
 from serlab.models.variant import load_option
 
 S = TypeVar("S")
@@ -30,6 +32,21 @@ def every_input(system: System) -> dict[str, FeatureSpec]:
     for stream in system.streams().values():
         found.update(stream.inputs)
     return found
+
+
+def example_sizes(
+    system: System, n_classes: int, *, n_corpora: int = 1, target: Target = "emotion"
+) -> Sizes:
+    """Sizes of data in the form that a system reads, with eight speakers, to build it alone."""
+    made = {name: feature(spec) for name, spec in every_input(system).items()}
+    return Sizes(
+        n_classes=n_classes,
+        n_speakers=8,
+        n_features={name: one.n_values for name, one in made.items()},
+        rate_hz={name: one.rate_hz for name, one in made.items()},
+        n_corpora=n_corpora,
+        target=target,
+    )
 
 
 class BaseSystem(Generic[S]):

@@ -21,7 +21,6 @@ from serlab.bench.contracts import (
     Audio,
     FloatArray,
     Measurement,
-    Sizes,
     System,
     Target,
     Utterance,
@@ -37,7 +36,7 @@ from serlab.bench.meters.latency import percentiles, time_calls
 from serlab.bench.meters.size import count_macs, count_parameters
 from serlab.bench.seeds import generator, torch_seeded
 from serlab.bench.store import Store
-from serlab.models.system import every_input
+from serlab.models.system import example_sizes
 from serlab.models.variant import make
 
 RATE_HZ = 16_000
@@ -163,16 +162,8 @@ def _call(
     system: System, items: Items, target: Target, device: str
 ) -> tuple[Callable[[], object], dict[str, Any]]:
     """What is timed, from features in memory to scores, and the size of what does it."""
-    made = {name: feature(spec) for name, spec in every_input(system).items()}
     n_classes = len(items.labels)
-    sizes = Sizes(
-        n_classes=n_classes,
-        n_speakers=8,
-        n_features={name: one.n_values for name, one in made.items()},
-        rate_hz={name: one.rate_hz for name, one in made.items()},
-        n_corpora=2,
-        target=target,
-    )
+    sizes = example_sizes(system, n_classes, n_corpora=2, target=target)
     with torch_seeded(0, "meter"):
         built = system.build(sizes)
     stages = system.stages()

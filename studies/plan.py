@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from serlab.bench.audit import Finding, audio_hashes, audit_outside, audit_split
 from serlab.bench.cache import Cache
@@ -15,14 +13,12 @@ from serlab.bench.contracts import (
     FeatureSpec,
     Fold,
     Part,
-    Sizes,
     Split,
     System,
     TrialSpec,
     Utterance,
     Variant,
     digest,
-    plain,
 )
 from serlab.bench.corpora.base import corpus_digest, load_corpus
 from serlab.bench.corpora.relabel import beside, relabelled
@@ -30,11 +26,9 @@ from serlab.bench.errors import BadValue, Leak, MissingExtra, SerlabError, Unkno
 from serlab.bench.features.base import feature
 from serlab.bench.metrics.base import metric
 from serlab.bench.protocols import make_split
-from serlab.models.system import every_input
+from serlab.models.system import example_sizes
 from serlab.models.variant import SYSTEMS, make
 from serlab.studies.specification import Arm, CorpusSpec, Study
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,12 +244,9 @@ def _try_build(arm: Arm, ground: Ground) -> None:
     import torch
 
     system = make(arm.variant)
-    made = {name: feature(spec) for name, spec in every_input(system).items()}
-    sizes = Sizes(
-        n_classes=len(ground.split.labels),
-        n_speakers=2,
-        n_features={name: one.n_values for name, one in made.items()},
-        rate_hz={name: one.rate_hz for name, one in made.items()},
+    sizes = example_sizes(
+        system,
+        len(ground.split.labels),
         n_corpora=1 + len(ground.outside),
         target=ground.split.protocol.target,
     )
@@ -340,82 +331,3 @@ def refuse_leaks(plan: Plan, say: Callable[[str], None]) -> None:
                 if not own and (finding.kind == "outside" or not ground.split.leaks):
                     raise Leak(f"{ground.corpus.name}: {finding.text}")
                 say(f"{ground.corpus.name}: LEAK: {finding.text}")
-
-
-def resolved(plan: Plan, *, command: str, created: str) -> dict[str, Any]:  # JSON values
-    """What is written beside the results: everything that the study came to."""
-    study = plan.study
-    return {
-        "schema": SCHEMA,
-        "serlab": version("serlab"),
-        "name": study.name,
-        "question": study.question,
-        "design": study.design,
-        "synthetic": any(g.corpus.synthetic for g in plan.grounds),
-        "metric": study.metric,
-        "margin": study.margin,
-        "level": study.level,
-        "base": "base",
-        "command": command,
-        "created": created,
-        "optuna": plan.name,
-        "arms": [arm_facts(arm) for arm in study.arms],
-        "skipped": [{"arm": a, "reason": r} for a, r in plan.skipped.items()],
-        "corpora": [_corpus_facts(ground) for ground in plan.grounds],
-        "seeds": list(study.seeds),
-        "trials": [trial_facts(job) for job in plan.jobs()],
-        "study": plain(study),
-    }
-
-
-def arm_facts(arm: Arm) -> dict[str, Any]:  # JSON values
-    """An arm as the report reads it."""
-    facts: dict[str, Any] = {"name": arm.name, "kind": arm.kind, "is_base": arm.kind == "base"}
-    if "test-speakers" in make(arm.variant).unlabelled():
-        facts["transductive"] = "it trains on the test speakers' utterances, without their labels"
-    return {**facts, "variant": plain(arm.variant)}
-
-
-def trial_facts(job: Job) -> dict[str, Any]:  # JSON values
-    """A planned trial as the report reads it."""
-    return {
-        "key": job.trial.key,
-        "arm": job.arm,
-        "corpus": job.ground.corpus.name,
-        "seed": job.trial.seed,
-    }
-
-
-def _corpus_facts(ground: Ground) -> dict[str, Any]:  # JSON values
-    corpus, split = ground.corpus, ground.split
-    used = {i for fold in split.folds for i in fold.test}
-    return {
-        "name": corpus.name,
-        "licence": corpus.licence,
-        "source": corpus.source,
-        "version": corpus.version,
-        "synthetic": corpus.synthetic,
-        "n_utterances": len(corpus.utterances),
-        "n_tested": len(used),
-        "n_speakers": len({u.speaker for u in corpus.utterances}),
-        "labels": list(split.labels),
-        "data": ground.data,
-        "split": split.hash,
-        "protocol": plain(split.protocol),
-        "leaks": list(split.leaks),
-        "notes": list(ground.notes),
-        "trace_rate_hz": next((u.traces.rate_hz for u in corpus.utterances if u.traces), None),
-        "outside": [
-            {
-                "name": o.corpus.name,
-                "licence": o.corpus.licence,
-                "source": o.corpus.source,
-                "n_utterances": len(o.corpus.utterances),
-                "n_speakers": len({u.speaker for u in o.corpus.utterances}),
-                "data": o.data,
-            }
-            for o in ground.outside
-        ],
-        "audit": plain(ground.audit),
-        "folds": [fold.name for fold in split.folds],
-    }

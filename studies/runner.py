@@ -22,8 +22,9 @@ from serlab.bench.errors import SerlabError
 from serlab.bench.features.extraction import extract
 from serlab.bench.seeds import seed_of
 from serlab.bench.store import Store
+from serlab.studies.facts import arm_facts, resolved, trial_facts
 from serlab.studies.memory import Queue, design_queue, search_queue, search_trials
-from serlab.studies.plan import Plan, arm_facts, make_plan, refuse_leaks, resolved, trial_facts
+from serlab.studies.plan import Plan, make_plan, refuse_leaks
 from serlab.studies.progress import Progress, clock
 from serlab.studies.specification import Study
 from serlab.studies.worker import OBJECTIVE, FoldTrainable, Order, searched

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from serlab.bench.contracts import Scalar, Sizes, Stage, System, Target
-from serlab.bench.data import Batch, example_batch
+from serlab.bench.data import Batch
+from serlab.bench.example import example_batch
 from serlab.bench.features.base import feature
 from serlab.bench.seeds import torch_seeded
 from serlab.models.system import every_input

@@ -11,7 +11,7 @@ from networks import build
 from torch import Tensor
 
 from serlab.bench.contracts import Sizes
-from serlab.bench.data import example_batch
+from serlab.bench.example import example_batch
 from serlab.models.components.adversary import AdversarialSettings, reverse_gradient
 from serlab.models.variant import load_option, options_of
 

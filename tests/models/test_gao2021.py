@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from serlab.bench.contracts import Scalar, Sizes, Stage, System
-from serlab.bench.data import Batch, example_batch
+from serlab.bench.data import Batch
+from serlab.bench.example import example_batch
 from serlab.bench.features.base import feature
 from serlab.bench.seeds import torch_seeded
 from serlab.models.components.autoencoder import Autoencoder, Decoder, Encoder, layer_sizes

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from serlab.bench.contracts import Sizes, Target
-from serlab.bench.data import Batch, example_batch
+from serlab.bench.data import Batch
 from serlab.bench.errors import BadValue
+from serlab.bench.example import example_batch
 from serlab.bench.features.base import feature
 from serlab.bench.seeds import torch_seeded
 from serlab.models.components.depth import TwoLevel

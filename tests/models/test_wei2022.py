@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from serlab.bench.contracts import Scalar, Sizes, Stage, System
-from serlab.bench.data import Batch, example_batch
+from serlab.bench.data import Batch
 from serlab.bench.errors import BadValue
+from serlab.bench.example import example_batch
 from serlab.bench.features.base import feature
 from serlab.bench.seeds import torch_seeded
 from serlab.bench.train import make_schedule

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from serlab.bench.errors import BadValue, SerlabError
-from serlab.studies.plan import Plan, arm_facts, make_plan, refuse_leaks, resolved
+from serlab.studies.facts import arm_facts, resolved
+from serlab.studies.plan import Plan, make_plan, refuse_leaks
 from serlab.studies.specification import load_study
 
 STUDY = """
