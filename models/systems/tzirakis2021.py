@@ -22,7 +22,7 @@ from serlab.bench.data import Batch
 from serlab.bench.errors import BadValue
 from serlab.bench.network import Output
 from serlab.models.components.adversary import AdversarialSettings
-from serlab.models.components.losses import ccc_loss, emotion_loss
+from serlab.models.components.losses import emotion_loss
 from serlab.models.components.masks import fit_frames, masked_mean, whole_blocks
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
@@ -66,6 +66,7 @@ class Settings(AdversarialSettings):
         "interlocutor": "none",
         "fusion": "score_attention",
         "depth": "two_level",
+        "trace_loss": "ccc",
         "ccc_weights": "equal",
         "adversary": "none",
         "reversal_schedule": "constant",
@@ -188,7 +189,8 @@ class Network(nn.Module):
         self.lstm = nn.LSTM(settings.stream_width, settings.lstm_width, batch_first=True)
         self.head = nn.Linear(settings.lstm_width, sizes.n_classes)
         self.traced = sizes.target == "traces"
-        self.ccc_weights: tuple[float, ...] = option("ccc_weights")(sizes.n_classes)
+        self.trace_loss = option("trace_loss")
+        self.trace_weights: tuple[float, ...] = option("ccc_weights")(sizes.n_classes)
         self.adversary = system.adversary(settings.lstm_width, sizes)
 
     def forward(self, batch: Batch) -> Output:
@@ -223,7 +225,7 @@ class Network(nn.Module):
     def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
         """The term "emotion", the loss of what is recognised: 1 - CCC or cross-entropy."""
         if self.traced:
-            loss = ccc_loss(output.scores, batch, self.ccc_weights)
+            loss = self.trace_loss(output.scores, batch, self.trace_weights)
         else:
             loss = emotion_loss(output.scores, batch)
         terms: Mapping[str, Tensor] = self.adversary(output.embedding, batch)

@@ -125,7 +125,7 @@ def differs(base: Built, other: Built) -> bool:
 def test_no_toggle_does_nothing(system: str, slot: str, option: str) -> None:
     """An option that is not the base's changes something, with the same seed and data."""
     beside = BESIDE.get((system, slot), {})
-    target: Target = "traces" if slot == "ccc_weights" else "emotion"
+    target: Target = "traces" if slot in ("ccc_weights", "trace_loss") else "emotion"
     base = build(system, beside, target=target)
     if base.system.variant.options[slot] != option:  # type: ignore[attr-defined]
         assert differs(base, build(system, {**beside, slot: option}, target=target))
