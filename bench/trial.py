@@ -229,7 +229,11 @@ def fold_items(
     for name, stream in wanted.items():
         streams[name] = replace(
             blank,
-            utterances=[u for u in outside if stream.takes(u.corpus)] or train,
+            utterances=(
+                train
+                if stream.source == "training"
+                else [u for u in outside if stream.takes(u.corpus)]
+            ),
             rates={input_: bench.rates[input_] for input_ in stream.inputs},
             name=name,
         )

@@ -121,11 +121,11 @@ class BaseSystem(Generic[S]):
         option, schedule = self.option("adversary"), self.option("reversal_schedule")
         return option(n_in, sizes, self.settings, schedule)
 
-    def losses(self, **more: float) -> dict[str, float]:
-        """Weights of the emotion's loss, of the adversary's terms, and of others given."""
+    def losses(self) -> dict[str, float]:
+        """Weights of the emotion's loss and of the adversary's terms."""
         weight = getattr(self.settings, "domain_weight", 0.0)
         terms = self.option("adversary").terms if "adversary" in self.variant.options else ()
-        return {"emotion": 1.0, **dict.fromkeys(terms, weight), **more}
+        return {"emotion": 1.0, **dict.fromkeys(terms, weight)}
 
     def training(self) -> TrainingSettings:
         """The hyperparameters of training, out of the system's own."""
