@@ -39,13 +39,15 @@ class _Check:
 
 
 def audio_hashes(utterances: Iterable[Utterance], cache: Cache) -> dict[str, str]:
-    """Hash of each utterance's samples by id; those read before are remembered by the cache.
+    """Hash of each utterance's samples by id, where it has any; the cache remembers them.
 
     Raises:
         BadFile: audio that cannot be read; names the file.
     """
     found = {}
     for u in utterances:
+        if u.audio is None:
+            continue
         content = cache.memo.get(u.audio)
         if content is None:
             content = samples_hash(u.audio.read())
@@ -67,7 +69,7 @@ def audit_outside(
     """
     held = {content: name for name, content in theirs.items()}
     found = {
-        fold.name: [i for i in (*fold.test, *fold.validation) if hashes[i] in held]
+        fold.name: [i for i in (*fold.test, *fold.validation) if hashes.get(i) in held]
         for fold in split.folds
     }
     folds = tuple(name for name, ids in found.items() if ids)

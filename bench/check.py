@@ -152,7 +152,7 @@ def _durations(lengths_s: list[float]) -> Durations | None:
 
 def _read(utterance: Utterance, shortest_s: float) -> _Reading:
     try:
-        audio = utterance.audio.read()
+        audio = utterance.heard().read()
         path = utterance.audio.path if isinstance(utterance.audio, AudioFile) else None
         n_channels = audio_facts(path).n_channels if path else 1
     except BadFile as error:

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from serlab.bench.errors import BadValue
+from serlab.bench.errors import BadValue, SerlabError
 
 COMPARABLE = 1
 """Raised whenever a change to serlab makes its results differ from those recorded before."""
@@ -88,7 +88,8 @@ class Utterance:
 
     id: str
     speaker: str
-    audio: AudioSource
+    audio: AudioSource | None = None
+    """Missing where a corpus is only a table of features."""
     emotion: str | None = None
     session: str | None = None
     dialogue: str | None = None
@@ -109,8 +110,16 @@ class Utterance:
     """Vectors that the corpus itself supplies, by name, such as "face"."""
     corpus: str = ""
     """The outside corpus that it is from; empty for the corpus that is tested."""
+    origin: str = ""
+    """The corpus that it is from, where several are cut into folds together."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Whatever else the corpus tells: sex, age, intensity."""
+
+    def heard(self) -> AudioSource:
+        """Its audio. Raises SerlabError where it has none."""
+        if self.audio is None:
+            raise SerlabError(f"{self.id}: has no audio")
+        return self.audio
 
 
 @dataclass(frozen=True, kw_only=True)

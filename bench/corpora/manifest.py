@@ -19,10 +19,7 @@ Other columns are kept as facts of the utterance.
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -34,6 +31,7 @@ import numpy as np
 from serlab.bench.audio import AudioFile
 from serlab.bench.contracts import Corpus, FloatArray, Scalar, Utterance
 from serlab.bench.corpora.base import CORPORA
+from serlab.bench.corpora.tables import csv_rows, json_rows
 from serlab.bench.errors import BadFile, BadValue, UnknownName
 
 COLUMNS = (
@@ -214,10 +212,9 @@ def _renaming(text: str) -> dict[str, str]:
 
 
 def _rows(table: Path, renaming: Mapping[str, str]) -> Iterator[_Row]:
-    text = _text(table)
-    read = _json_rows if table.suffix.lower() in (".jsonl", ".ndjson", ".json") else _csv_rows
+    read = json_rows if table.suffix.lower() in (".jsonl", ".ndjson", ".json") else csv_rows
     known: tuple[str, ...] = ()
-    for line, cells in read(table, text):
+    for line, cells in read(table):
         renamed = {renaming.get(key, key): value for key, value in cells.items()}
         if len(renamed) < len(cells):
             raise BadFile(f"{table}:{line}", "the option rename gives two columns one name")
@@ -229,21 +226,6 @@ def _rows(table: Path, renaming: Mapping[str, str]) -> Iterator[_Row]:
             if column not in row.cells:
                 raise row.bad(column, "is empty")
         yield row
-
-
-def _text(table: Path) -> str:
-    try:
-        data = table.read_bytes()
-    except FileNotFoundError:
-        raise BadFile(table, "there is no such file") from None
-    except OSError as error:
-        raise BadFile(table, f"cannot be read: {error.strerror}") from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        what = f"is not UTF-8 text (byte 0x{data[error.start]:02x}); save it as UTF-8"
-        raise BadFile(f"{table}:{line}", what) from None
 
 
 def _check_columns(table: Path, columns: tuple[str, ...]) -> None:
@@ -272,43 +254,6 @@ def _filled(table: Path, line: int, cells: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _csv_rows(table: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows with the number of their last line; the delimiter is the header's commonest."""
-    head = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        columns = [name.strip() for name in next(reader, [])]
-        if len(set(columns)) < len(columns):
-            raise BadFile(f"{table}:1", f"a column stands twice: {', '.join(columns)}")
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                continue
-            if len(row) != len(columns):
-                what = f"has {len(row)} cells, and the header names {len(columns)} columns"
-                raise BadFile(f"{table}:{reader.line_num}", what)
-            yield reader.line_num, dict(zip(columns, row, strict=True))
-    except csv.Error as error:
-        raise BadFile(f"{table}:{reader.line_num}", f"is no CSV: {error}") from None
-
-
-def _json_rows(table: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    for line, written in enumerate(text.split("\n"), 1):
-        if not written.strip():
-            continue
-        try:
-            cells = json.loads(written)
-        except (ValueError, RecursionError) as error:
-            raise BadFile(f"{table}:{line}", f"is no JSON: {error}") from None
-        if not isinstance(cells, dict):
-            raise BadFile(f"{table}:{line}", 'expected an object such as {"path": "a.wav", ...}')
-        for column, value in cells.items():
-            if isinstance(value, bool) or not isinstance(value, str | int | float | None):
-                kind = type(value).__name__
-                raise BadFile(f"{table}:{line}", f'column "{column}" is a {kind}, not a text')
-        yield line, {k: "" if v is None else str(v) for k, v in cells.items()}
-
-
 # --- continuous labels ----------------------------------------------------------------------
 
 
@@ -329,7 +274,7 @@ class TraceFile:
         if _dimensions(self.path) != self.dimensions:
             names = ", ".join(self.dimensions)
             raise BadFile(self.path, f"expected the dimensions {names} after the time")
-        rows = _csv_rows(self.path, _text(self.path))
+        rows = csv_rows(self.path)
         try:
             values = np.array([[float(c) for c in cells.values()] for _, cells in rows])
         except ValueError as error:
@@ -344,7 +289,7 @@ class TraceFile:
 
 
 def _dimensions(path: Path) -> tuple[str, ...]:
-    for _, cells in _csv_rows(path, _text(path)):
+    for _, cells in csv_rows(path):
         columns = list(cells)
         break
     else:

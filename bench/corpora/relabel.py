@@ -8,26 +8,44 @@ from dataclasses import replace
 from serlab.bench.contracts import Corpus
 from serlab.bench.errors import SerlabError, UnknownName
 
+EMOTIONS = (
+    "amusement", "anger", "boredom", "calm", "contempt", "disgust", "disappointment", "excitement",
+    "fear", "frustration", "happiness", "neutral", "other", "sadness", "sleepiness", "surprise",
+)  # fmt: skip
+"""The one word that every reader of a corpus has for an emotion, whatever the corpus calls it."""
+
+FOUR = ("anger", "happiness", "neutral", "sadness")
+
 SCHEMES: Mapping[str, Mapping[str, str]] = {
+    "four": dict.fromkeys(EMOTIONS, "")
+    | {label: label for label in FOUR}
+    | {"excitement": "happiness"},
     "quadrants": {
         "happiness": "happiness",
-        "joy": "happiness",
-        "excited": "happiness",
-        "amused": "happiness",
+        "excitement": "happiness",
+        "amusement": "happiness",
         "surprise": "happiness",
         "neutral": "neutral",
         "calm": "neutral",
         "anger": "anger",
         "frustration": "anger",
+        "contempt": "anger",
         "fear": "anger",
         "sadness": "sadness",
         "boredom": "sadness",
+        "disappointment": "sadness",
+        "sleepiness": "sadness",
         "disgust": "sadness",
+        "other": "",
     },
 }
-"""Gao et al. (ICASSP 2021) unify corpora by the quadrants of valence and arousal [N]: positive
-and aroused is happiness, positive and calm neutral, negative and aroused anger, negative and calm
-sadness. Which emotion lies where is [I]; surprise and disgust are the doubtful ones."""
+"""What becomes of each emotion; an empty text leaves it out.
+
+"four" are the classes of the usual IEMOCAP subset, excitement merged into happiness [X]; all else
+is left out. "quadrants" unify corpora by valence and arousal as Gao et al. (ICASSP 2021) [N]:
+positive and aroused is happiness, positive and calm neutral, negative and aroused anger, negative
+and calm sadness. Which emotion lies where is [I]; surprise, contempt and disgust are the doubtful
+ones."""
 
 
 def relabelled(corpus: Corpus, scheme: str, changes: Mapping[str, str]) -> Corpus:

@@ -124,10 +124,10 @@ class Feature:
 
         The first utterance that lacks what it is made from; where single ones may, all must.
         """
-        reader = self.extractor
+        reader, asked = self.extractor, list(utterances)
         if isinstance(reader, Extractor):
-            return ""
-        asked = list(utterances)
+            mute = next((u.id for u in asked if u.audio is None), "")
+            return f"the input {self.spec.name} needs audio, and {mute} has none" if mute else ""
         missing = [u for u in asked if reader.lacks(u)]
         if not missing or (reader.may_be_missing and len(missing) < len(asked)):
             return ""
@@ -142,7 +142,7 @@ class Feature:
         """
         reader = self.extractor
         if isinstance(reader, Extractor):
-            return self.compute(utterance.audio.read())
+            return self.compute(utterance.heard().read())
         if reader.lacks(utterance):
             if not reader.may_be_missing:
                 raise SerlabError(self.lacking([utterance]))

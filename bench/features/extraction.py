@@ -108,7 +108,9 @@ class _Job:
         reader = self.feature.extractor
         if isinstance(reader, Reader):
             return None if reader.lacks(utterance) else reader.identity(utterance)
-        return self.cache.memo.get(utterance.audio) if self.cache else None
+        if self.cache is None or utterance.audio is None:
+            return None
+        return self.cache.memo.get(utterance.audio)
 
     def values(self, utterance: Utterance) -> FloatArray | _Broken:
         """The values, looked up or computed and kept. Raises CacheError."""
@@ -118,7 +120,7 @@ class _Job:
         except CacheError:  # the next utterance would meet it as well
             raise
         except SerlabError as error:
-            name, text = utterance.audio.name(), str(error)
+            name, text = utterance.audio.name() if utterance.audio else utterance.id, str(error)
             return _Broken(problem=text if name in text else f"{name}: {text}")
 
     def sendable(self, utterance: Utterance) -> FloatArray | str | _Broken:
@@ -145,13 +147,14 @@ class _Job:
             values = self.feature.of(utterance)
             key = self.feature.key(self.feature.extractor.identity(utterance))
             return self.cache.put(key, values)
-        audio = utterance.audio.read()
+        source = utterance.heard()
+        audio = source.read()
         content = samples_hash(audio)
         key = self.feature.key(content)
         found = self.cache.get(key)
         if found is None:
             found = self.cache.put(key, self.feature.compute(audio))
-        self.cache.memo.put(utterance.audio, content)
+        self.cache.memo.put(source, content)
         return found
 
 

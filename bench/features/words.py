@@ -45,7 +45,7 @@ def timed_words(utterance: Utterance) -> tuple[Word, ...]:
         return utterance.words
     spoken = words_of(utterance.text)
     ends = np.cumsum([len(word) + 1 for word in spoken], dtype=np.float64)
-    ends *= _duration_s(utterance.audio) / ends[-1] if len(ends) else 1.0
+    ends *= _duration_s(utterance.heard()) / ends[-1] if len(ends) else 1.0
     starts = [0.0, *ends[:-1]]
     return tuple(
         Word(text=word, start_s=float(a), end_s=float(b))
@@ -204,7 +204,7 @@ class Words(_Vectors):
 
 
 def _n_frames(utterance: Utterance) -> int:
-    return max(1, int(np.ceil(round(_duration_s(utterance.audio) * FRAMES_HZ, 6))))
+    return max(1, int(np.ceil(round(_duration_s(utterance.heard()) * FRAMES_HZ, 6))))
 
 
 @lru_cache(maxsize=100_000)
