@@ -73,7 +73,6 @@ class MissingExtra(SerlabError):
         egemaps needs opensmile, which is not installed: pip install "serlab[opensmile]"
     """
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(
-            f'{what} needs {extra}, which is not installed: pip install "serlab[{extra}]"'
-        )
+    def __init__(self, what: str, library: str, extra: str = "") -> None:
+        wanted = f'pip install "serlab[{extra or library}]"'
+        super().__init__(f"{what} needs {library}, which is not installed: {wanted}")
