@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 from serlab.bench.cache import Cache, samples_hash
 from serlab.bench.contracts import Corpus, Fold, Part, Split, Utterance
-from serlab.bench.errors import BadValue
+from serlab.bench.errors import BadFile, BadValue, SerlabError
+from serlab.bench.meters.environment import cores
 
 Severity = Literal["leak", "warning", "note"]
 
@@ -38,22 +40,47 @@ class _Check:
     """Whether a message names the utterances, where the value itself tells people nothing."""
 
 
+def readable(
+    utterances: Sequence[Utterance], cache: Cache
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Hash of each utterance's samples by id, and what is wrong with those that cannot be read.
+
+    Files are read over all cores, those read before are remembered by the cache, and a broken
+    one stops nothing. Utterances without audio are in neither.
+    """
+    heard = [u for u in utterances if u.audio is not None]
+    hashes, problems = {}, {}
+    with ThreadPoolExecutor(cores()) as pool:
+        for u, found in zip(heard, pool.map(lambda u: _content(u, cache), heard), strict=True):
+            if isinstance(found, BadFile):
+                problems[u.id] = str(found)
+            else:
+                hashes[u.id] = found
+    return hashes, problems
+
+
+def _content(utterance: Utterance, cache: Cache) -> str | BadFile:
+    source = utterance.heard()
+    content = cache.memo.get(source)
+    if content is None:
+        try:
+            content = samples_hash(source.read())
+        except BadFile as error:
+            return error
+        cache.memo.put(source, content)
+    return content
+
+
 def audio_hashes(utterances: Iterable[Utterance], cache: Cache) -> dict[str, str]:
     """Hash of each utterance's samples by id, where it has any; the cache remembers them.
 
     Raises:
         BadFile: audio that cannot be read; names the file.
     """
-    found = {}
-    for u in utterances:
-        if u.audio is None:
-            continue
-        content = cache.memo.get(u.audio)
-        if content is None:
-            content = samples_hash(u.audio.read())
-            cache.memo.put(u.audio, content)
-        found[u.id] = content
-    return found
+    hashes, problems = readable(list(utterances), cache)
+    for problem in problems.values():
+        raise SerlabError(problem)
+    return hashes
 
 
 def audit_outside(

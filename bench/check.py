@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from serlab.bench.audio import AudioFile, audio_facts, content_hash
 from serlab.bench.contracts import Audio, Corpus, FloatArray, Utterance
 from serlab.bench.corpora.base import CORPORA
 from serlab.bench.errors import BadFile
+from serlab.bench.meters.environment import cores
 
 Severity = Literal["unusable", "problem", "note"]
 K = TypeVar("K", str, int)
@@ -99,7 +99,7 @@ def check_corpus(
         shortest_s: shorter audio is a problem.
         threads: how many read at once; None means one for each core that may be used.
     """
-    with ThreadPoolExecutor(threads or _n_cores()) as pool:
+    with ThreadPoolExecutor(threads or cores()) as pool:
         readings = list(pool.map(lambda u: _read(u, shortest_s), corpus.utterances))
     good = [r for r in readings if not r.error]
     findings = [*_file_findings(readings), *_duplicates(good), *_label_findings(corpus)]
@@ -122,12 +122,6 @@ def check_corpus(
         findings=tuple(findings),
         exit_code={"unusable": 2, "problem": 1, "note": 0}[worst],
     )
-
-
-def _n_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _counts(values: Iterable[K], always: Sequence[K] = ()) -> dict[K, int]:

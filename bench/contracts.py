@@ -168,7 +168,7 @@ class Fold:
 
 
 Target = Literal["emotion", "traces"]
-Normalisation = Literal["none", "train", "speaker"]
+Normalisation = Literal["none", "train", "speaker", "corpus"]
 Selection = Literal["validation-score", "validation-loss", "last-epoch"]
 AbsentClasses = Literal["dropped"]
 

@@ -74,8 +74,8 @@ class Normaliser:
     """Mean and standard deviation of each value of each input, by group of utterances.
 
     Under "train" the statistics are those of the training utterances, whoever speaks, and an
-    outside corpus has its own. Under "speaker" (transductive) each speaker's own utterances
-    give theirs.
+    outside corpus has its own. Transductive are "speaker", where each speaker's own utterances
+    give theirs, and "corpus", where each corpus's do.
     """
 
     mode: str
@@ -92,7 +92,7 @@ class Normaliser:
         everyone: Sequence[Utterance],
         outside: Sequence[Utterance] = (),
     ) -> Normaliser:
-        """Statistics from the training utterances, or from each speaker's own.
+        """Statistics from the training utterances, or from each speaker's or corpus's own.
 
         Utterances without an input have no part in that input's statistics.
         """
@@ -121,7 +121,9 @@ class Normaliser:
 
 
 def _group(mode: str, utterance: Utterance) -> str:
-    return utterance.corpus if mode == "train" else utterance.speaker
+    if mode == "speaker":
+        return utterance.speaker
+    return utterance.corpus or (utterance.origin if mode == "corpus" else "")
 
 
 def _moments(arrays: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:

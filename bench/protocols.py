@@ -110,6 +110,31 @@ def fixed(utterances: Sequence[Utterance], protocol: ProtocolSpec) -> Iterator[F
     )
 
 
+@SPLITS.register(
+    "leave-one-corpus-out", title="train on all corpora but one, test on that one", pools=True
+)
+def leave_one_corpus_out(utterances: Sequence[Utterance], protocol: ProtocolSpec) -> Iterator[Fold]:
+    """Each corpus is tested once; the first speakers of each of the others validate."""
+    origins = list(dict.fromkeys(u.origin for u in utterances))
+    if len(origins) < 2:
+        raise SerlabError("leave-one-corpus-out needs two corpora at least, each a [[corpora]]")
+    chosen: set[str] = set()
+    for origin in origins:
+        speakers = sorted({u.speaker for u in utterances if u.origin == origin})
+        if len(speakers) <= protocol.validation:
+            fewer = f"fewer than the {len(speakers)} speakers of {origin}"
+            raise BadValue("protocol.validation", protocol.validation, fewer)
+        chosen |= set(speakers[: protocol.validation])
+    for origin in origins:
+        others = [u for u in utterances if u.origin != origin]
+        yield Fold(
+            name=origin,
+            train=tuple(u.id for u in others if u.speaker not in chosen),
+            validation=tuple(u.id for u in others if u.speaker in chosen),
+            test=tuple(u.id for u in utterances if u.origin == origin),
+        )
+
+
 @SPLITS.register("random-utterances", title="random utterances (leaks speakers)", leaks=True)
 def random_utterances(utterances: Sequence[Utterance], protocol: ProtocolSpec) -> Iterator[Fold]:
     """Utterances are dealt to `groups` folds at random; the same speakers are on every side."""
@@ -199,4 +224,6 @@ def _leaks(
         found.append("leaking: test speakers are also trained or validated on")
     if protocol.normalisation == "speaker":
         found.append("transductive: features are normalised with each test speaker's own audio")
+    if protocol.normalisation == "corpus":
+        found.append("transductive: features are normalised with all audio of the tested corpus")
     return tuple(found)

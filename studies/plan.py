@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from serlab.bench.audit import Finding, audio_hashes, audit_outside, audit_split
+from serlab.bench.audit import Finding, audio_hashes, audit_outside, audit_split, readable
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import (
     Corpus,
@@ -21,11 +21,11 @@ from serlab.bench.contracts import (
     digest,
 )
 from serlab.bench.corpora.base import corpus_digest, load_corpus
-from serlab.bench.corpora.relabel import beside, relabelled
+from serlab.bench.corpora.relabel import beside, pooled, relabelled
 from serlab.bench.errors import BadValue, Leak, MissingExtra, SerlabError, UnknownName
 from serlab.bench.features.base import feature
 from serlab.bench.metrics.base import metric
-from serlab.bench.protocols import make_split
+from serlab.bench.protocols import SPLITS, make_split
 from serlab.models.system import example_sizes
 from serlab.models.variant import SYSTEMS, make
 from serlab.studies.specification import Arm, CorpusSpec, Study
@@ -176,7 +176,7 @@ def make_plan(
     """
     _check_arms(study)
     outside = _outside(study, roots, say)
-    grounds = tuple(_ground(spec, study, roots, outside, say, audit) for spec in study.corpora)
+    grounds = _grounds(study, roots, outside, say, audit)
     skipped = _unavailable(study, grounds)
     if "base" in skipped:
         raise SerlabError(f"the base cannot run here: {skipped['base']}")
@@ -254,56 +254,130 @@ def _try_build(arm: Arm, ground: Ground) -> None:
         system.build(sizes)
 
 
-def _load(spec: CorpusSpec, roots: Mapping[str, Path]) -> Corpus:
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """A corpus of the study as it was read, and what must be told of it."""
+
+    corpus: Corpus
+    tested: bool
+    notes: tuple[str, ...] = ()
+
+
+def _read(spec: CorpusSpec, roots: Mapping[str, Path]) -> _Read:
     corpus = load_corpus(spec.name, roots=roots, options=spec.options)
-    return relabelled(corpus, spec.relabel, spec.classes)
+    notes: tuple[str, ...] = ()
+    if spec.broken == "exclude":
+        _, problems = readable(corpus.utterances, Cache())
+        kept = tuple(u for u in corpus.utterances if u.id not in problems)
+        if not kept:
+            raise SerlabError(f"{corpus.name}: not one file can be read")
+        corpus = replace(corpus, utterances=kept)
+        notes = _excluded(problems)
+    corpus = relabelled(corpus, spec.relabel, spec.classes)
+    return _Read(corpus=corpus, tested=spec.tested, notes=notes)
+
+
+def _excluded(problems: Mapping[str, str]) -> tuple[str, ...]:
+    """What is told of the utterances that are left out."""
+    if not problems:
+        return ()
+    shown = "; ".join(list(problems.values())[:3]) + ("; ..." if len(problems) > 3 else "")
+    return (f"left out as broken: {len(problems)} utterances ({shown})",)
 
 
 def _outside(
     study: Study, roots: Mapping[str, Path], say: Callable[[str], None]
 ) -> tuple[Outside, ...]:
     found = []
+    taken = {spec.name for spec in study.corpora}
     for index, spec in enumerate(study.outside):
-        corpus = _load(spec, roots)
-        taken = [other.name for other in (*study.corpora, *study.outside[:index])]
+        read = _read(spec, roots)
         name = f"{spec.name}-outside-{index + 1}" if spec.name in taken else spec.name
-        say(
-            f"{name} (outside): {len(corpus.utterances)} utterances, "
-            f"{len({u.speaker for u in corpus.utterances})} speakers"
-        )
-        found.append(Outside(corpus=beside(corpus, name), data=corpus_digest(corpus)))
+        taken.add(spec.name)
+        _tell(say, f"{name} (outside)", read.corpus)
+        for note in read.notes:
+            say(f"{name}: {note}")
+        found.append(Outside(corpus=beside(read.corpus, name), data=corpus_digest(read.corpus)))
     return tuple(found)
 
 
-def _ground(
-    spec: CorpusSpec,
+def _tell(say: Callable[[str], None], name: str, corpus: Corpus, more: str = "") -> None:
+    n_speakers = len({u.speaker for u in corpus.utterances})
+    say(f"{name}: {len(corpus.utterances)} utterances, {n_speakers} speakers{more}")
+
+
+def _grounds(
     study: Study,
     roots: Mapping[str, Path],
     outside: tuple[Outside, ...],
     say: Callable[[str], None],
     audit: bool,
-) -> Ground:
-    corpus = _load(spec, roots)
-    split = make_split(corpus, study.protocol)
-    say(
-        f"{corpus.name}: {len(corpus.utterances)} utterances, "
-        f"{len({u.speaker for u in corpus.utterances})} speakers, {len(split.folds)} folds"
-    )
-    ground = Ground(
-        corpus=corpus,
-        data=corpus_digest(corpus),
-        split=split,
+) -> tuple[Ground, ...]:
+    """Every tested corpus with its folds."""
+    read = [_read(spec, roots) for spec in study.corpora]
+    pools = SPLITS.entry(study.protocol.split, where="protocol.split").facts.get("pools", False)
+    if not pools and not all(one.tested for one in read):
+        raise BadValue("corpora.tested", False, 'true, but for split = "leave-one-corpus-out"')
+    found = _unseen(study, read) if pools else [_alone(study, one) for one in read]
+    if not found:
+        raise BadValue("corpora.tested", False, "true for one corpus at least")
+    grounds = []
+    for ground in found:
+        _tell(say, ground.corpus.name, ground.corpus, f", {len(ground.split.folds)} folds")
+        ground = replace(ground, outside=outside)
+        grounds.append(_audited(ground) if audit else ground)
+    return tuple(grounds)
+
+
+def _alone(study: Study, read: _Read) -> Ground:
+    """A corpus cut into folds by itself."""
+    return Ground(
+        corpus=read.corpus,
+        data=corpus_digest(read.corpus),
+        split=make_split(read.corpus, study.protocol),
         audit=(),
-        outside=outside,
-        notes=_notes(study, corpus),
+        notes=(*read.notes, *_notes(study, read.corpus)),
     )
-    if not audit:
-        return ground
+
+
+def _unseen(study: Study, read: Sequence[_Read]) -> list[Ground]:
+    """Each tested corpus with the one fold that trains on all the others."""
+    named: dict[str, _Read] = {}
+    for index, one in enumerate(read):
+        name = one.corpus.name
+        named[f"{name}-{index + 1}" if name in named else name] = one
+    pool = pooled({name: one.corpus for name, one in named.items()})
+    split, data = make_split(pool, study.protocol), corpus_digest(pool)
+    notes = [f"{name}: {note}" for name, one in named.items() for note in one.notes]
+    notes += _left_out(pool, named)
+    found = []
+    for fold in split.folds:
+        if named[fold.name].tested:
+            corpus = replace(pool, name=f"{fold.name} (unseen)")
+            mine = replace(split, corpus=corpus.name, folds=(fold,))
+            others = ", ".join(name for name in named if name != fold.name)
+            told = (f"trained on {others} alone", *notes, *_notes(study, corpus))
+            found.append(Ground(corpus=corpus, data=data, split=mine, audit=(), notes=told))
+    return found
+
+
+def _left_out(pool: Corpus, named: Mapping[str, _Read]) -> list[str]:
+    """The classes that not every corpus has."""
+    found = []
+    for name, one in named.items():
+        missing = [label for label in one.corpus.labels if label not in pool.labels]
+        if missing:
+            found.append(f"{name}: left out, as not every corpus has them: {', '.join(missing)}")
+    return found
+
+
+def _audited(ground: Ground) -> Ground:
+    """The ground with what its folds share."""
     hashes = audio_hashes(ground.utterances(), Cache())
-    findings = audit_split(corpus, split, hashes)
-    for other in outside:
+    findings = audit_split(ground.corpus, ground.split, hashes)
+    for other in ground.outside:
         theirs = audio_hashes(other.corpus.utterances, Cache())
-        findings = (*audit_outside(other.corpus, split, hashes, theirs), *findings)
+        findings = (*audit_outside(other.corpus, ground.split, hashes, theirs), *findings)
     return replace(ground, audit=findings)
 
 

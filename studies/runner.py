@@ -20,6 +20,7 @@ from serlab.bench.cache import Cache
 from serlab.bench.contracts import FoldResult, Status
 from serlab.bench.errors import SerlabError
 from serlab.bench.features.extraction import extract
+from serlab.bench.meters.environment import cores
 from serlab.bench.seeds import seed_of
 from serlab.bench.store import Store
 from serlab.studies.facts import arm_facts, resolved, trial_facts
@@ -161,13 +162,6 @@ def _tune(plan: Plan, store: Store, order: Order, address: str, say: Callable[[s
                 _fit(plan, queue, workers, order)
     finally:
         ray.shutdown()
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _workers(study: Study) -> int:

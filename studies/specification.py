@@ -29,6 +29,10 @@ class CorpusSpec:
     """A scheme of labels, such as "quadrants"."""
     classes: Mapping[str, str] = field(default_factory=dict)
     """Other labels for some of the corpus's own; an empty text leaves a class out."""
+    tested: bool = True
+    """False trains on it without testing it, where a corpus is left out at a time."""
+    broken: Literal["error", "exclude"] = "error"
+    """What happens to utterances whose audio cannot be read: nothing runs, or they are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)

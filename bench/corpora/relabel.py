@@ -1,4 +1,4 @@
-"""Labels of unlike corpora brought to one set, and corpora that stand beside the tested one."""
+"""Corpora that meet: labels brought to one set, names kept apart, several made one."""
 
 from __future__ import annotations
 
@@ -88,6 +88,40 @@ def relabelled(corpus: Corpus, scheme: str, changes: Mapping[str, str]) -> Corpu
 
 def beside(corpus: Corpus, name: str) -> Corpus:
     """The corpus as an outside one: no id, speaker or dialogue of it is like any other's."""
+    renamed = _named_apart(corpus, name)
+    utterances = tuple(replace(u, corpus=name) for u in renamed.utterances)
+    return replace(renamed, utterances=utterances)
+
+
+def pooled(corpora: Mapping[str, Corpus]) -> Corpus:
+    """Several corpora as one, to be cut into folds together; its classes are those all have.
+
+    Args:
+        corpora: by the name that each has in the pool.
+
+    Raises:
+        SerlabError: no class is in all of them.
+    """
+    named = [_named_apart(corpus, name) for name, corpus in corpora.items()]
+    shared = set.intersection(*(set(corpus.labels) for corpus in named))
+    if not shared:
+        sets = "; ".join(f"{corpus.name}: {', '.join(corpus.labels)}" for corpus in named)
+        raise SerlabError(f"no class is in every corpus ({sets}); bring them together by relabel")
+    return Corpus(
+        name="+".join(corpora),
+        utterances=tuple(
+            replace(u, origin=corpus.name) for corpus in named for u in corpus.utterances
+        ),
+        labels=tuple(sorted(shared)),
+        licence="; ".join(dict.fromkeys(corpus.licence for corpus in named)),
+        source="; ".join(dict.fromkeys(corpus.source for corpus in named)),
+        version="+".join(corpus.version for corpus in named),
+        synthetic=any(corpus.synthetic for corpus in named),
+    )
+
+
+def _named_apart(corpus: Corpus, name: str) -> Corpus:
+    """The corpus under a name, which stands before the names of all that it has."""
 
     def own(text: str | None) -> str | None:
         return f"{name}:{text}" if text else text
@@ -100,7 +134,6 @@ def beside(corpus: Corpus, name: str) -> Corpus:
             session=own(u.session),
             dialogue=own(u.dialogue),
             source=own(u.source),
-            corpus=name,
         )
         for u in corpus.utterances
     )

@@ -13,6 +13,13 @@ PACKAGES = ("serlab", "torch", "numpy", "scikit-learn", "soundfile", "soxr", "op
             "optuna")  # fmt: skip
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @cache
 def fingerprint(device: str = "cpu") -> dict[str, object]:
     """Machine, versions, threads and revision, as plain JSON values."""
@@ -24,7 +31,7 @@ def fingerprint(device: str = "cpu") -> dict[str, object]:
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "device": device,
         "gpu": gpu,
