@@ -13,7 +13,7 @@ from serlab.bench.contracts import Corpus, ProtocolSpec
 from serlab.bench.errors import BadValue, SerlabError
 from serlab.bench.protocols import SPLITS, make_split
 
-WHOLE = sorted(set(SPLITS.entries()) - {"random-utterances", "fixed"})
+WHOLE = sorted(set(SPLITS.entries()) - {"random-utterances", "fixed", "leave-one-corpus-out"})
 
 
 def speakers(held: Corpus, ids: tuple[str, ...]) -> set[str]:
