@@ -24,8 +24,8 @@ _BLOCK = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioFile:
-    """The audio of a file, or of the part of it from ``start_s`` to ``end_s``."""
+class FilePart:
+    """A file, or the part of it from ``start_s`` to ``end_s``."""
 
     path: Path
     start_s: float | None = None
@@ -46,6 +46,11 @@ class AudioFile:
         end = "end" if self.end_s is None else f"{self.end_s:g} s"
         return f"{self.path} [{self.start_s or 0:g} s to {end}]"
 
+
+@dataclass(frozen=True, kw_only=True)
+class AudioFile(FilePart):
+    """The audio of a sound file, or of a part of it."""
+
     def read(self) -> Audio:
         """The mean of the channels, shape (sample,), at the file's own rate.
 
@@ -56,13 +61,7 @@ class AudioFile:
         with _open(self.path) as file:
             first, count = self._span(file.frames, file.samplerate)
             samples, rate = _samples(file, first, count, self.path), int(file.samplerate)
-        if not len(samples):
-            raise BadFile(self.name(), "holds no samples")
-        bad = np.flatnonzero(~np.isfinite(samples))
-        if len(bad):
-            what = f"{len(bad)} samples are NaN or infinite, the first at {bad[0] / rate:.3f} s"
-            raise BadFile(self.name(), what)
-        return Audio(samples=samples, rate_hz=rate)
+        return usable(samples, rate, self.name())
 
     def _span(self, n_frames: int, rate: int) -> tuple[int, int]:
         first = round((self.start_s or 0.0) * rate)
@@ -70,6 +69,17 @@ class AudioFile:
         if first >= max(n_frames, 1) or last > n_frames + rate // 100:
             raise BadFile(self.name(), f"reaches beyond the file, which has {n_frames / rate:g} s")
         return first, min(last, n_frames) - first
+
+
+def usable(samples: FloatArray, rate_hz: int, name: str) -> Audio:
+    """The samples as audio. Raises BadFile where there are none, or some are not finite."""
+    if not len(samples):
+        raise BadFile(name, "holds no samples")
+    bad = np.flatnonzero(~np.isfinite(samples))
+    if len(bad):
+        what = f"{len(bad)} samples are NaN or infinite, the first at {bad[0] / rate_hz:.3f} s"
+        raise BadFile(name, what)
+    return Audio(samples=samples, rate_hz=rate_hz)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +99,16 @@ def audio_facts(path: Path) -> AudioFacts:
         )
 
 
-def _open(path: Path) -> Any:  # soundfile is untyped
+def refuse_absent(path: Path) -> None:
+    """Raises BadFile where there is no file, or nothing in it."""
     if not path.is_file():
         raise BadFile(path, "is a folder" if path.is_dir() else "there is no such file")
     if path.stat().st_size == 0:
         raise BadFile(path, "is empty (0 bytes)")
+
+
+def _open(path: Path) -> Any:  # soundfile is untyped
+    refuse_absent(path)
     try:
         _refuse_truncated_wav(path)
         return soundfile.SoundFile(path)

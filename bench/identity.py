@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from serlab.bench.cache import default_root
-from serlab.bench.errors import BadFile
+from serlab.bench.errors import BadFile, BadValue
 
 MEMORY = "file-hashes.txt"
 
@@ -38,6 +40,33 @@ def file_hashes(paths: Iterable[Path]) -> dict[Path, str]:
 def file_hash(path: Path) -> str:
     """SHA-256 of one file's bytes. Raises BadFile."""
     return file_hashes([path])[path]
+
+
+def source_files(source: Any) -> list[Path]:  # an audio or array source
+    """The files that a source reads: each of its fields that is a path, or several."""
+    values = [getattr(source, f.name) for f in fields(source)] if is_dataclass(source) else []
+    several = [v for value in values if isinstance(value, tuple) for v in value]
+    return [v for v in (*values, *several) if isinstance(v, Path)]
+
+
+def source_identity(source: Any, hashes: Mapping[Path, str]) -> object:  # as above
+    """What a source reads, wherever its files lie: all of its fields, files by their hash.
+
+    Args:
+        source: a record with files, or one with an ``identity()``.
+        hashes: SHA-256 of its files; see `file_hashes`.
+    """
+    if not source_files(source):
+        if hasattr(source, "identity"):
+            return source.identity()
+        raise BadValue("source", type(source).__name__, "a source with a path or an identity()")
+    return {f.name: _without_paths(getattr(source, f.name), hashes) for f in fields(source)}
+
+
+def _without_paths(value: Any, hashes: Mapping[Path, str]) -> object:  # a field of any type
+    if isinstance(value, tuple):
+        return [_without_paths(v, hashes) for v in value]
+    return hashes[value] if isinstance(value, Path) else value
 
 
 def _key(path: Path) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from serlab.bench.audio import SUFFIXES, AudioFile
 from serlab.bench.contracts import Corpus, Scalar, Utterance, digest
 from serlab.bench.errors import BadFile, BadValue, SerlabError, UnknownName
-from serlab.bench.identity import file_hashes
+from serlab.bench.identity import file_hashes, source_files, source_identity
 from serlab.bench.registry import Registry
 
 CORPORA = Registry("corpus", "serlab.bench.corpora")
@@ -198,8 +198,7 @@ def corpus_digest(corpus: Corpus) -> str:
         BadFile: a file is missing or unreadable.
     """
     sources = [s for u in corpus.utterances for s in (u.audio, u.video, u.traces) if s is not None]
-    files = {s.path for s in sources if hasattr(s, "path")}
-    hashes = file_hashes(sorted(files))
+    hashes = file_hashes(sorted({path for s in sources for path in source_files(s)}))
     head = (corpus.name, corpus.version, corpus.labels, corpus.dimensions)
     rows = sorted((_row(u, hashes) for u in corpus.utterances), key=lambda row: str(row["id"]))
     return digest({"head": head, "rows": rows})
@@ -213,12 +212,6 @@ def _row(utterance: Utterance, hashes: Mapping[Path, str]) -> dict[str, Any]:
 
 
 def _identity(source: Any, hashes: Mapping[Path, str]) -> object:  # an audio or array source
-    if source is None:
-        return None
     if isinstance(source, AudioFile):
         return (hashes[source.path], source.start_s, source.end_s)
-    if hasattr(source, "path"):
-        return hashes[source.path]
-    if hasattr(source, "identity"):
-        return source.identity()
-    raise BadValue("source", type(source).__name__, "a source with a path or an identity()")
+    return None if source is None else source_identity(source, hashes)

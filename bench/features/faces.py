@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from serlab.bench.contracts import FloatArray, Utterance, digest, setting
 from serlab.bench.errors import BadValue
 from serlab.bench.features.base import FEATURES, Reader
-from serlab.bench.identity import file_hash
+from serlab.bench.identity import file_hashes, source_files, source_identity
 
 
 @FEATURES.register(
@@ -26,6 +27,8 @@ class FaceFrames(Reader):
     The middle of each of ``n_frames`` equal stretches is taken; a short video repeats frames.
     """
 
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "torch", "av", "scikit-image")
+
     n_frames: int = setting(5, "frames of an utterance", tag="C", low=1)
     rows: int = setting(224, "height: the frames of a filterbank map", tag="C", low=4)
     columns: int = setting(40, "width: the bands of a filterbank map", tag="C", low=4)
@@ -40,31 +43,33 @@ class FaceFrames(Reader):
         return "" if utterance.video is not None else "video"
 
     def identity(self, utterance: Utterance) -> str:
-        """Hash of the video."""
-        video: Any = utterance.video  # a file, or a source that tells what it is
-        return (
-            digest({"video": file_hash(video.path)})
-            if hasattr(video, "path")
-            else str(video.identity())
-        )
+        """Hash of the video and of which part of it is seen."""
+        video = utterance.video
+        return digest({"video": source_identity(video, file_hashes(source_files(video)))})
 
     def read(self, utterance: Utterance) -> FloatArray:
         """The frames, shape (frame, row x column)."""
         import torch
         from torch.nn import functional as F
 
-        assert utterance.video is not None
-        frames = utterance.video.read()
-        if frames.ndim != 3 or not len(frames):
-            expected = "grey frames (frame, row, column), at least one"
-            raise BadValue(f"{utterance.id}: video", f"shape {frames.shape}", expected)
-        middles = (np.arange(self.n_frames) + 0.5) * len(frames) / self.n_frames
-        chosen = torch.from_numpy(frames[middles.astype(int)].astype(np.float32))
+        chosen = torch.from_numpy(self._frames(utterance).astype(np.float32))
         resized = F.interpolate(
             chosen[:, None] / 255, (self.rows, self.columns), mode="bilinear", antialias=True
         )
         found: FloatArray = ((resized.flatten(1) - 0.5) / 0.5).numpy()
         return found
+
+    def _frames(self, utterance: Utterance) -> npt.NDArray[np.uint8]:
+        video: Any = utterance.video  # it may tell which frames it is asked for
+        if hasattr(video, "sample"):
+            found: npt.NDArray[np.uint8] = video.sample(self.n_frames)
+            return found
+        frames: npt.NDArray[np.uint8] = video.read()
+        if frames.ndim != 3 or not len(frames):
+            expected = "grey frames (frame, row, column), at least one"
+            raise BadValue(f"{utterance.id}: video", f"shape {frames.shape}", expected)
+        middles = (np.arange(self.n_frames) + 0.5) * len(frames) / self.n_frames
+        return np.take(frames, middles.astype(int), axis=0)
 
 
 @FEATURES.register(
