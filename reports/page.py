@@ -308,8 +308,8 @@ def _tiles(block: Block) -> tuple[tuple[str, str], ...]:
         ("not run", str(max(0, counts.missing) + counts.skipped)),
         ("arms", str(len(block.arms))),
         ("folds × seeds", f"{len(corpus.folds)} × {len(block.study.seeds)}"),
-        ("speakers", str(corpus.n_speakers)),
-        ("utterances", count(corpus.n_utterances)),
+        ("test speakers", str(corpus.n_speakers)),
+        ("test utterances", count(corpus.n_utterances)),
     ]
     if counts.pruned:
         tiles.insert(2, ("pruned", str(counts.pruned)))

@@ -257,6 +257,7 @@ class CorpusFacts:
     source: str
     synthetic: bool
     n_utterances: int
+    """Of the folds' test parts, as the speakers are."""
     n_speakers: int
     labels: tuple[str, ...]
     split: str

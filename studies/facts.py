@@ -68,6 +68,7 @@ def _corpus_facts(ground: Ground) -> dict[str, Any]:  # JSON values
         "synthetic": corpus.synthetic,
         "n_utterances": len(corpus.utterances),
         "n_tested": len(used),
+        "n_test_speakers": len({u.speaker for u in corpus.utterances if u.id in used}),
         "n_speakers": len({u.speaker for u in corpus.utterances}),
         "labels": list(split.labels),
         "data": ground.data,
