@@ -60,6 +60,7 @@ SCHEME = Scheme(
         "sadness": 192,
         "surprise": 192,
     },
+    protocols=("speaker-groups",),
     options={"unknown": "error", "faces": ""},
 )
 def ravdess(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:

@@ -35,6 +35,7 @@ SCHEME = Scheme(
     source="Latif et al., FIT 2018",
     needs_root=True,
     counts={"anger": 100, "happiness": 100, "neutral": 100, "sadness": 100},
+    protocols=("speaker-groups",),
     options={"unknown": "error"},
 )
 def urdu(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:

@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("run", help="the run's folder")
     report.add_argument("--out", metavar="DIR", help="the report's folder (RUN/report)")
 
-    data = commands.add_parser("data", help="check a corpus, or a study's folds for leaks")
+    data = commands.add_parser(
+        "data", help="describe or check a corpus, or a study's folds for leaks"
+    )
     tasks = data.add_subparsers(dest="task", required=True, metavar="TASK")
     check = tasks.add_parser(
         "check", help="read every file of a corpus and tell what is wrong",
@@ -80,6 +82,11 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the reader"
     )
+    about = tasks.add_parser(
+        "describe", help="tell all about a corpus: layout, options, licence, published size",
+        parents=[common, json],
+    )  # fmt: skip
+    about.add_argument("corpus")
     audit = tasks.add_parser(
         "audit", help="look for leaks between the parts of a study's folds",
         parents=[common, json, roots, change],

@@ -188,6 +188,15 @@ def data_check_command(chosen: Namespace, typed: str) -> int:
     return report.exit_code
 
 
+def data_describe_command(chosen: Namespace, typed: str) -> int:
+    """Everything about a corpus that serlab can read."""
+    from serlab.bench.corpora.describe import describe_corpus, describe_corpus_text
+
+    facts = describe_corpus(chosen.corpus)
+    print(json.dumps(facts, indent=1) if chosen.json else describe_corpus_text(facts))
+    return 0
+
+
 def data_audit_command(chosen: Namespace, typed: str) -> int:
     """Looks for leaks in a study's folds; 0 none, 1 some."""
     from serlab.bench.contracts import plain

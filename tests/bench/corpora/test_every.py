@@ -13,6 +13,7 @@ from serlab.bench.audio import AudioFile
 from serlab.bench.check import check_corpus
 from serlab.bench.contracts import Corpus, Part, ProtocolSpec
 from serlab.bench.corpora.base import CORPORA, corpus_digest, load_corpus
+from serlab.bench.corpora.describe import describe_corpus, describe_corpus_text
 from serlab.bench.corpora.relabel import EMOTIONS, SCHEMES, relabelled
 from serlab.bench.errors import SerlabError
 from serlab.bench.protocols import SPLITS, make_split
@@ -63,6 +64,10 @@ def test_registration_tells_what_people_ask(name: str) -> None:
         assert facts[key].strip(), key
     assert set(facts["counts"]) <= set(EMOTIONS)
     assert set(facts.get("protocols", ())) <= set(SPLITS.entries())
+    told = describe_corpus_text(describe_corpus(name))
+    for option in facts["options"]:
+        assert f"  {option} = " in told
+    assert "Raises" not in told
 
 
 @pytest.mark.parametrize("name", TREES)
