@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--out", metavar="DIR", help="the report's folder (RUN/report)")
 
     data = commands.add_parser(
-        "data", help="describe or check a corpus, or a study's folds for leaks"
+        "data", help="a corpus described or checked, or a study's leaks"
     )
     tasks = data.add_subparsers(dest="task", required=True, metavar="TASK")
     check = tasks.add_parser(
