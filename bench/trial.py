@@ -67,6 +67,7 @@ class Bench:
         rates: frames per second of every input.
         outside: utterances of other corpora, whose ids and speakers are like no other's.
         rated: the continuous labels, where the split asks for traces.
+        unscaled: inputs that no normalisation touches, such as counts.
     """
 
     corpus: Corpus
@@ -75,6 +76,7 @@ class Bench:
     rates: Mapping[str, float]
     outside: tuple[Utterance, ...] = ()
     rated: Rated | None = None
+    unscaled: frozenset[str] = frozenset()
 
     @cached_property
     def known(self) -> dict[str, Utterance]:
@@ -203,7 +205,8 @@ def fold_items(
     speakers = {u.speaker for u in (*train, *more, *outside)}
     everyone = [u for part in Part for u in (*parts[part], *context[part])]
     mode = bench.split.protocol.normalisation
-    normaliser = Normaliser.fit(mode, bench.arrays, train, everyone, outside)
+    scaled = {name: held for name, held in bench.arrays.items() if name not in bench.unscaled}
+    normaliser = Normaliser.fit(mode, scaled, train, everyone, outside)
     stages = system.stages()
     kind = stages[-1].training.class_weights if stages else "none"
     rated = bench.split.protocol.target == "traces"

@@ -1,11 +1,13 @@
-"""Spaces of word vectors: read, drawn, mixed up, and one laid onto another."""
+"""Spaces of word vectors: drawn, mixed up, and one laid onto another.
+
+`serlab.bench.vector_files` reads them.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +16,12 @@ from serlab.bench.alignment import AlignSettings, nearest, procrustes, rotation
 from serlab.bench.contracts import FloatArray
 from serlab.bench.corpora.synth_voice import EMOTIONS, Take, score_of
 from serlab.bench.corpora.synth_words import COMMON, LEANING, PHONES
-from serlab.bench.errors import BadFile, BadValue
+from serlab.bench.errors import BadValue
 from serlab.bench.seeds import generator
 
 __all__ = [
     "AlignSettings", "Space", "align", "hashed_vector", "mapped", "nearest", "procrustes",
-    "random_space", "read_vectors", "shuffled", "synth_spaces",
+    "random_space", "shuffled", "synth_spaces",
 ]  # fmt: skip
 
 
@@ -42,56 +44,7 @@ class Space:
         return int(self.vectors.shape[1])
 
 
-# --- read, drawn, mixed up -------------------------------------------------------------------
-
-
-def read_vectors(path: Path, only: Collection[str] | None = None) -> Space:
-    """The space in a text file of word2vec or fastText: a line a word, its values after it.
-
-    A first line of two integers is taken for the header. Of a word that stands there twice, the
-    first line counts.
-
-    Args:
-        path: the file, UTF-8.
-        only: the words that are kept; all by default. Other lines' values are not looked at.
-
-    Raises:
-        BadFile: the file cannot be read, is no UTF-8, has a line of another width or with a value
-            that is no finite number, or has none of the words.
-    """
-    rows: dict[str, FloatArray] = {}
-    width = 0
-    try:
-        with path.open(encoding="utf-8", newline="\n") as file:
-            for number, line in enumerate(file, start=1):
-                fields = line.rstrip("\r\n ").split(" ")
-                if number == 1 and len(fields) == 2 and all(f.isdecimal() for f in fields):
-                    width = int(fields[1])
-                    continue
-                word, n_values = fields[0], len(fields) - 1
-                width = width or n_values
-                if not word or not n_values or n_values != width:
-                    problem = (
-                        f"a word and {width or 'its'} values expected, {n_values} values found"
-                    )
-                    raise BadFile(path, f"line {number}: {problem}")
-                if word not in rows and (only is None or word in only):
-                    rows[word] = _numbers(path, number, fields[1:])
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(path, f"cannot be read as UTF-8 text: {error}") from error
-    if not rows:
-        raise BadFile(path, "has no word" if only is None else "has none of the words asked for")
-    return Space(words=tuple(rows), vectors=np.stack(list(rows.values())))
-
-
-def _numbers(path: Path, number: int, fields: Sequence[str]) -> FloatArray:
-    try:
-        values = np.array(fields, np.float32)
-    except ValueError as error:
-        raise BadFile(path, f"line {number}: {error}") from error
-    if not np.isfinite(values).all():
-        raise BadFile(path, f"line {number}: a value is NaN or infinite")
-    return values
+# --- drawn, mixed up -------------------------------------------------------------------------
 
 
 def hashed_vector(word: str, size: int) -> FloatArray:

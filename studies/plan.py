@@ -180,10 +180,18 @@ def make_plan(
     skipped = _unavailable(study, grounds)
     if "base" in skipped:
         raise SerlabError(f"the base cannot run here: {skipped['base']}")
-    for ground in grounds:
+    plan = Plan(study=study, grounds=grounds, skipped=skipped)
+    plan = replace(plan, grounds=tuple(_remarked(plan, ground) for ground in grounds))
+    for ground in plan.grounds:
         for note in ground.notes:
             say(f"{ground.corpus.name}: {note}")
-    return Plan(study=study, grounds=grounds, skipped=skipped)
+    return plan
+
+
+def _remarked(plan: Plan, ground: Ground) -> Ground:
+    """The ground with what its features remark on its utterances."""
+    remarks = (feature(spec).remark(held) for spec, held in plan.features(ground))
+    return replace(ground, notes=(*ground.notes, *filter(None, remarks)))
 
 
 def _check_arms(study: Study) -> None:

@@ -82,6 +82,7 @@ def bench_for(ground: Ground, system: System, cached: Cache | None) -> Bench:
             rates={name: made.rate_hz for name, made, _ in wanted},
             outside=tuple(u for o in ground.outside for u in o.corpus.utterances),
             rated=_rated(ground),
+            unscaled=frozenset(name for name, made, _ in wanted if made.extractor.unscaled),
         )
     return _BENCHES[key]
 

@@ -47,6 +47,10 @@ class Extractor(ABC):
     """Part of the cache's key; raised when the same settings give other values than before."""
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "torch", "soxr")
     """Distributions whose version may change the values; part of the cache's key."""
+    unscaled: ClassVar[bool] = False
+    """Whether the values reach a system as they are, under every normalisation of a protocol."""
+    in_this_process: ClassVar[bool] = False
+    """Whether to compute in the asking process alone, since copies of what it holds cost much."""
 
     rate_hz: int = setting(16000, "sampling rate that the audio is brought to", low=1000)
 
@@ -67,6 +71,10 @@ class Extractor(ABC):
         Audio shorter than a frame is padded with zeros to one frame.
         """
 
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files, such as weights, that the values depend on."""
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reader(ABC):
@@ -75,6 +83,10 @@ class Reader(ABC):
     version: ClassVar[int] = 1
     """As `Extractor.version`."""
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
+    unscaled: ClassVar[bool] = False
+    """As `Extractor.unscaled`."""
+    in_this_process: ClassVar[bool] = False
+    """As `Extractor.in_this_process`."""
     may_be_missing: ClassVar[bool] = False
     """Whether single utterances may lack it: they have no frame then, and a mask that says so."""
 
@@ -87,6 +99,14 @@ class Reader(ABC):
     @abstractmethod
     def n_values(self) -> int:
         """Values of a frame."""
+
+    def expect(self, utterances: Sequence[Utterance]) -> None:
+        """Is told whose values are asked for next: a large file is then read once for all."""
+        return
+
+    def remark(self, utterances: Sequence[Utterance]) -> str:
+        """What a reader of the results must be told of the values; empty if nothing."""
+        return ""
 
     @abstractmethod
     def lacks(self, utterance: Utterance) -> str:
@@ -128,11 +148,21 @@ class Feature:
         if isinstance(reader, Extractor):
             mute = next((u.id for u in asked if u.audio is None), "")
             return f"the input {self.spec.name} needs audio, and {mute} has none" if mute else ""
+        reader.expect(asked)
         missing = [u for u in asked if reader.lacks(u)]
         if not missing or (reader.may_be_missing and len(missing) < len(asked)):
             return ""
         first = missing[0]
         return f"the input {self.spec.name} needs {reader.lacks(first)}, and {first.id} has none"
+
+    def expect(self, utterances: Sequence[Utterance]) -> None:
+        """As `Reader.expect`."""
+        if isinstance(self.extractor, Reader):
+            self.extractor.expect(utterances)
+
+    def remark(self, utterances: Sequence[Utterance]) -> str:
+        """As `Reader.remark`."""
+        return self.extractor.remark(utterances) if isinstance(self.extractor, Reader) else ""
 
     def of(self, utterance: Utterance) -> FloatArray:
         """The values of an utterance, shape (frame, value), float32, finite.
@@ -191,8 +221,6 @@ class Feature:
 
     def files(self) -> tuple[str, ...]:
         """Hashes of the files beside the corpus that the values depend on."""
-        if isinstance(self.extractor, Extractor):
-            return ()
         return tuple(file_hash(Path(name)) for name in self.extractor.files())
 
     def key_of(self, audio: Audio) -> str:

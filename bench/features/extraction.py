@@ -60,6 +60,7 @@ def extract(
     job = _Job(feature=feature(spec), cache=cache)
     done: dict[str, FloatArray] = {}
     broken: list[str] = []
+    job.feature.expect(items)
     with job.one_thread():
         for utterance, result in _results(job, items, workers):
             if isinstance(result, _Broken):
@@ -86,7 +87,8 @@ class _Job:
     @contextmanager
     def one_thread(self) -> Iterator[None]:
         """Computes in one thread: the last bits of a product depend on their number."""
-        if "torch" not in self.feature.extractor.libraries:
+        extractor = self.feature.extractor
+        if "torch" not in extractor.libraries or extractor.in_this_process:
             yield
             return
         import torch
@@ -166,6 +168,7 @@ def _results(
 ) -> Iterator[tuple[Utterance, FloatArray | _Broken]]:
     """Every utterance with what came of it, as they finish."""
     started = time.monotonic()
+    workers = 1 if job.feature.extractor.in_this_process else workers
     for index, utterance in enumerate(items):
         if workers > 1 and time.monotonic() - started >= _ALONE_S:
             yield from _in_processes(job, items[index:], workers)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serlab.bench.contracts import FeatureSpec, FloatArray, Sizes, setting
+from serlab.models.components.margins import softened
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
 
@@ -50,11 +51,7 @@ class FunctionalsSVM(BaseSystem[Settings]):
 
 
 class LinearSVM:
-    """Linear SVMs, one against one, whose votes and margins go through a softmax.
-
-    The softmax keeps the ranking of the classes, which UA and WA read; it is no calibrated
-    probability, and the calibration error of this system says nothing.
-    """
+    """Linear SVMs, one against one, whose votes and margins go through a softmax."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -77,12 +74,7 @@ class LinearSVM:
 
     def predict(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
         """Softmax of votes and margins, (utterance, class)."""
-        margins = np.asarray(self.machine.decision_function(inputs["vector"]), np.float64)
-        if margins.ndim == 1:  # two classes have one margin
-            margins = np.stack([-margins, margins], axis=1)
-        powers = np.exp(margins - margins.max(axis=1, keepdims=True))
-        probabilities: FloatArray = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-        return probabilities
+        return softened(self.machine.decision_function(inputs["vector"]))
 
     def n_parameters(self) -> int:
         """Weights and intercepts of the fitted machine."""

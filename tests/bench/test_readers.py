@@ -13,7 +13,8 @@ from serlab.bench.contracts import Audio, FeatureSpec, FloatArray, Scalar, Utter
 from serlab.bench.errors import BadFile, BadValue, SerlabError
 from serlab.bench.features.base import Feature, feature
 from serlab.bench.features.extraction import extract
-from serlab.bench.features.words import timed_words, words_of
+from serlab.bench.features.word_vectors import words_of
+from serlab.bench.features.words import timed_words
 from serlab.bench.vectors import hashed_vector, synth_spaces
 
 
@@ -244,5 +245,5 @@ def test_a_file_without_vectors_is_refused(tmp_path: Path) -> None:
     """Where its width is asked for."""
     path = tmp_path / "empty.vec"
     path.write_text("word\n", encoding="utf-8")
-    with pytest.raises(BadFile, match="no file of word vectors"):
+    with pytest.raises(BadFile, match="is no file of word vectors"):
         make("words", vectors=str(path))
