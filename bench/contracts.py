@@ -184,6 +184,8 @@ class ProtocolSpec:
     """Speakers (or sessions) of the training side that select; they are not trained on."""
     groups: int = 5
     """Number of folds, for the splits that need one."""
+    folds: str = ""
+    """Folder or file of the folds of the split "file"; relative to the study's file."""
     max_folds: int = 0
     """Runs only the first so many folds; 0 means all."""
     labels: tuple[str, ...] = ()

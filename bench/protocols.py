@@ -1,7 +1,8 @@
 """Protocols: how a corpus is cut into folds, and what must be said of each cut.
 
-Every split here takes whole speakers (or sessions, or the corpus's own partitions), except the
-random utterance split, which papers use and which is marked as leaking wherever it is printed.
+Every split here takes whole speakers (or sessions, or the corpus's own partitions), except those
+that papers use and that are marked as leaking wherever they are printed: random utterances, groups
+of sentences, and files of folds that put a speaker on both sides.
 Validation speakers are those that follow the test speakers in sorted order, cyclically: a fixed
 rule, so that nothing about them can be picked.
 """
@@ -9,9 +10,12 @@ rule, so that nothing about them can be picked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from serlab.bench.contracts import Corpus, Fold, Part, ProtocolSpec, Split, Utterance
 from serlab.bench.errors import BadValue, SerlabError, UnknownName
+from serlab.bench.folds import read_folds
 from serlab.bench.registry import Registry
 from serlab.bench.seeds import generator
 
@@ -40,12 +44,16 @@ def make_split(corpus: Corpus, protocol: ProtocolSpec) -> Split:
     used = [u for u in corpus.utterances if (u.traces if traces else u.emotion in labels)]
     if not used:
         raise SerlabError(f"{corpus.name}: no utterance has one of the labels {', '.join(labels)}")
-    folds = tuple(entry.load()(used, protocol))
+    if bool(protocol.folds) != (protocol.split == "file"):
+        wanted = 'a folder or file of folds with split = "file", and none with any other'
+        raise BadValue("protocol.folds", protocol.folds, wanted)
+    whole = (corpus.utterances,) if protocol.split == "file" else ()
+    folds = tuple(entry.load()(used, protocol, *whole))
     folds = folds[: protocol.max_folds] if protocol.max_folds else folds
     _check(folds, {u.id: u for u in used}, labels, corpus.name, protocol)
     leaks = _leaks(folds, {u.id: u for u in used}, protocol)
     return Split(
-        protocol=protocol,
+        protocol=replace(protocol, folds=""),  # the folds themselves are below, wherever they were
         corpus=corpus.name,
         synthetic=corpus.synthetic,
         labels=tuple(labels),
@@ -77,12 +85,7 @@ def leave_one_session_out(
 def speaker_groups(utterances: Sequence[Utterance], protocol: ProtocolSpec) -> Iterator[Fold]:
     """Sorted speakers are cut into `groups` runs of near-equal length, one fold each."""
     speakers = sorted({u.speaker for u in utterances})
-    k = protocol.groups
-    if k > len(speakers):
-        raise BadValue("protocol.groups", k, f"at most the corpus's {len(speakers)} speakers")
-    bounds = [round(i * len(speakers) / k) for i in range(k + 1)]
-    for i in range(k):
-        test = speakers[bounds[i] : bounds[i + 1]]
+    for i, test in enumerate(_runs(speakers, protocol.groups, "speakers")):
         yield _fold(f"group{i + 1}", utterances, lambda u: u.speaker, speakers, test, protocol)
 
 
@@ -135,6 +138,82 @@ def leave_one_corpus_out(utterances: Sequence[Utterance], protocol: ProtocolSpec
         )
 
 
+@SPLITS.register("file", title="folds from files, such as EmoBox's")
+def file(
+    utterances: Sequence[Utterance], protocol: ProtocolSpec, whole: Sequence[Utterance]
+) -> Iterator[Fold]:
+    """Folds as `folds.read_folds` finds them; without a validation part, speakers are held out.
+
+    These are the training speakers that follow the test speakers in sorted order, cyclically.
+    Utterances of other classes are left out of every part.
+    """
+    known = {u.id: u for u in utterances}
+    for fold in read_folds(Path(protocol.folds), whole):
+        train, validation, test = (tuple(i for i in fold.part(p) if i in known) for p in Part)
+        if not validation and protocol.validation:
+            speakers = sorted({known[i].speaker for i in train})
+            last = max((known[i].speaker for i in test), default="")
+            after = [s for s in speakers if s > last]
+            others = [*after, *(s for s in speakers if s not in after)]
+            chosen = set(others[: protocol.validation])
+            if len(chosen) == len(speakers):
+                wanted = (
+                    f"fewer than the {len(speakers)} training speakers of {fold.name}, or 0 "
+                    'with protocol.selection = "last-epoch"'
+                )
+                raise BadValue("protocol.validation", protocol.validation, wanted)
+            validation = tuple(i for i in train if known[i].speaker in chosen)
+            train = tuple(i for i in train if known[i].speaker not in chosen)
+        yield Fold(name=fold.name, train=train, validation=validation, test=test)
+
+
+@SPLITS.register("sentence-groups", title="k groups of sentences (leaks speakers)", leaks=True)
+def sentence_groups(utterances: Sequence[Utterance], protocol: ProtocolSpec) -> Iterator[Fold]:
+    """Sorted sentences are cut into `groups` runs, one fold each; whole sentences validate too."""
+    sentences = _sentences(utterances)
+    for i, test in enumerate(_runs(sentences, protocol.groups, "sentences")):
+        name = f"sentences{i + 1}"
+        yield _fold(name, utterances, lambda u: u.sentence or "", sentences, test, protocol)
+
+
+@SPLITS.register(
+    "speaker-and-sentence-groups", title="groups of speakers by groups of sentences, both unseen"
+)
+def speaker_and_sentence_groups(
+    utterances: Sequence[Utterance], protocol: ProtocolSpec
+) -> Iterator[Fold]:
+    """Neither the speakers nor the sentences that are tested are heard in training.
+
+    Each of `groups` groups of speakers is tested on each of as many groups of sentences (fewer
+    where there are fewer sentences). What a fold's test speakers say of other sentences, and other
+    speakers of its sentences, has no part in that fold.
+    """
+    speakers = sorted({u.speaker for u in utterances})
+    sentences = _sentences(utterances)
+    runs = _runs(sentences, min(protocol.groups, len(sentences)), "sentences")
+    for i, test in enumerate(_runs(speakers, protocol.groups, "speakers")):
+        for j, said in enumerate(runs):
+            name = f"speakers{i + 1}-sentences{j + 1}"
+            fold = _fold(name, utterances, lambda u: u.speaker, speakers, test, protocol)
+            mine = {u.id for u in utterances if u.sentence in said}
+            yield Fold(
+                name=name,
+                train=tuple(k for k in fold.train if k not in mine),
+                validation=tuple(k for k in fold.validation if k not in mine),
+                test=tuple(k for k in fold.test if k in mine),
+            )
+
+
+def _sentences(utterances: Sequence[Utterance]) -> list[str]:
+    for u in utterances:
+        if u.sentence is None:
+            raise SerlabError(f"groups of sentences need sentences, and {u.id} has none")
+    found = sorted({u.sentence or "" for u in utterances})
+    if len(found) < 2:
+        raise SerlabError("groups of sentences need two sentences at least, and the corpus has one")
+    return found
+
+
 @SPLITS.register("random-utterances", title="random utterances (leaks speakers)", leaks=True)
 def random_utterances(utterances: Sequence[Utterance], protocol: ProtocolSpec) -> Iterator[Fold]:
     """Utterances are dealt to `groups` folds at random; the same speakers are on every side."""
@@ -150,6 +229,14 @@ def random_utterances(utterances: Sequence[Utterance], protocol: ProtocolSpec) -
         train = tuple(u.id for u in utterances if u.id not in held)
         test, validation = tuple(parts["test"]), tuple(parts["validation"])
         yield Fold(name=f"random{i + 1}", train=train, validation=validation, test=test)
+
+
+def _runs(names: Sequence[str], k: int, kind: str) -> list[Sequence[str]]:
+    """The names in ``k`` runs of near-equal length."""
+    if k > len(names):
+        raise BadValue("protocol.groups", k, f"at most the corpus's {len(names)} {kind}")
+    bounds = [round(i * len(names) / k) for i in range(k + 1)]
+    return [names[bounds[i] : bounds[i + 1]] for i in range(k)]
 
 
 def _held_out(
@@ -179,8 +266,8 @@ def _fold(
     others = [n for n in (*names[after:], *names[:after]) if n not in test]
     if len(others) <= protocol.validation:
         raise SerlabError(
-            f"fold {name}: {len(others)} speakers remain beside the test part, and validation "
-            f"takes {protocol.validation}; none is left to train on"
+            f"fold {name}: {len(others)} of {len(names)} remain beside the test part, and "
+            f"validation takes {protocol.validation}; none is left to train on"
         )
     validation = others[: protocol.validation]
     parts = {
@@ -220,8 +307,17 @@ def _leaks(
 ) -> tuple[str, ...]:
     found = []
     speakers = [{p: {utterances[i].speaker for i in fold.part(p)} for p in Part} for fold in folds]
-    if any(s[Part.TEST] & (s[Part.TRAIN] | s[Part.VALIDATION]) for s in speakers):
+    shared = set().union(*(s[Part.TEST] & (s[Part.TRAIN] | s[Part.VALIDATION]) for s in speakers))
+    if shared and protocol.split == "file":
+        n_tested = len(set().union(*(s[Part.TEST] for s in speakers)))
+        found.append(
+            f"leaking: the files of folds also train or validate on {len(shared)} of {n_tested} "
+            "test speakers"
+        )
+    elif shared:
         found.append("leaking: test speakers are also trained or validated on")
+    if protocol.split == "file" and any(s[Part.TRAIN] & s[Part.VALIDATION] for s in speakers):
+        found.append("the files of folds select on speakers that are also trained on")
     if protocol.normalisation == "speaker":
         found.append("transductive: features are normalised with each test speaker's own audio")
     if protocol.normalisation == "corpus":

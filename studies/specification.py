@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -147,9 +147,13 @@ def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> Study:
     for assignment in overrides:
         _override(table, assignment)
     try:
-        return parse(table, path.stem)
+        study = parse(table, path.stem)
     except SerlabError as error:
         raise SerlabError(f"{path.name}: {error}") from None
+    if not study.protocol.folds:
+        return study
+    folds = str(path.parent.resolve() / study.protocol.folds)
+    return replace(study, protocol=replace(study.protocol, folds=folds))
 
 
 def find_study(name_or_path: str) -> Path:
