@@ -89,13 +89,17 @@ class AudioFacts:
     rate_hz: int
     n_channels: int
     encoding: str
+    duration_s: float
 
 
 def audio_facts(path: Path) -> AudioFacts:
-    """Rate, channels and encoding of a file. Raises BadFile."""
+    """Rate, channels, encoding and length of a file. Raises BadFile."""
     with _open(path) as file:
         return AudioFacts(
-            rate_hz=int(file.samplerate), n_channels=int(file.channels), encoding=str(file.subtype)
+            rate_hz=int(file.samplerate),
+            n_channels=int(file.channels),
+            encoding=str(file.subtype),
+            duration_s=file.frames / file.samplerate,
         )
 
 
