@@ -168,7 +168,9 @@ class FileMemo:
     """Hashes of the samples of audio files, so that a second run need not decode them.
 
     A hash is remembered under the source (its class and fields: path, channel, start, ...), the
-    file's size and time of change in nanoseconds, and the decoder's version.
+    file's size and time of change in nanoseconds, and the decoder's version. A source that is
+    calculated from another one tells so by ``made()``: that source, and all else that the samples
+    depend on; it is remembered under both.
 
     Args:
         root: the cache's folder.
@@ -201,6 +203,11 @@ class FileMemo:
             _write(path, lambda file: file.write(f"{content}\n".encode()))
 
     def _key(self, source: AudioSource) -> str | None:
+        made = getattr(source, "made", None)
+        if made is not None:
+            origin, how = made()
+            key = self._key(origin)
+            return digest({"memo": MEMO_VERSION, "of": key, "made": how}) if key else None
         path = getattr(source, "path", None)
         if not isinstance(path, str | Path) or not is_dataclass(source):
             return None

@@ -272,6 +272,41 @@ class Augmentation:
     """Standard deviation of Gaussian noise on the normalised features."""
 
 
+Interval = tuple[float, float]
+"""The least and the greatest of what is drawn between them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturbation:
+    """What is done to the waveform of training utterances only: copies of each are made.
+
+    A copy undergoes one of the kinds that have a range, drawn, with a strength drawn from that
+    range. In every epoch a training utterance is itself or one of its copies, each as likely.
+    """
+
+    copies: int = 0
+    """Of every training utterance; 0 does nothing."""
+    snr_db: Interval | None = None
+    """Power of the speech over that of added noise, white or pink, in decibels."""
+    warp: Interval | None = None
+    """Factor of the frequency axis: vocal tract length perturbation."""
+    speed: Interval | None = None
+    """Factor of the speed, which moves the pitch as well."""
+
+    def __post_init__(self) -> None:
+        """Checks that copies and kinds go together, and the ranges."""
+        kinds = [kind for kind in (self.snr_db, self.warp, self.speed) if kind is not None]
+        if self.copies < 0 or bool(self.copies) != bool(kinds):
+            expected = "copies and a range of at least one kind, or neither"
+            raise BadValue("perturbation", self, expected)
+        for low, high in kinds:
+            if not low <= high:
+                raise BadValue("perturbation", (low, high), "a range from low to high")
+        for factors in (self.warp, self.speed):
+            if factors is not None and not (factors[0] >= 0.5 and factors[1] <= 2):
+                raise BadValue("perturbation", factors, "factors from 0.5 to 2")
+
+
 def setting(
     default: Scalar,
     about: str,
@@ -420,6 +455,10 @@ class System(Protocol):
 
     def augmentation(self) -> Augmentation:
         """What is done to its training items."""
+        ...
+
+    def perturbation(self) -> Perturbation:
+        """What is done to the waveform of its training utterances."""
         ...
 
     def build(self, sizes: Sizes) -> Any:  # nn.Module or estimator; this module knows no torch

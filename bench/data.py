@@ -162,6 +162,7 @@ class Items:
         rated: the continuous labels, where these are asked for.
         n_context: how many of the last utterances stand in dialogues and are not scored.
         name: the stream's name.
+        copies: by id, the ids under which the arrays have perturbed copies of an utterance.
     """
 
     utterances: Sequence[Utterance]
@@ -176,6 +177,28 @@ class Items:
     rated: Rated | None = None
     n_context: int = 0
     name: str = "train"
+    copies: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def with_copies(self, rng: np.random.Generator) -> Items:
+        """The same items, each utterance as itself or as one of its copies, drawn anew.
+
+        All inputs that have copies show the same one; the others stay as they are, and so do the
+        statistics of the normaliser. Without copies nothing is drawn.
+        """
+        if not self.copies:
+            return self
+        drawn = {}
+        for u in self.utterances:
+            if u.id in self.copies:
+                choices = (u.id, *self.copies[u.id])
+                drawn[u.id] = choices[int(rng.integers(len(choices)))]
+        arrays = {}
+        for name in self.rates:
+            found = self.arrays[name]
+            copied = any(i in found for ids in self.copies.values() for i in ids[:1])
+            shown = drawn if copied else {}
+            arrays[name] = {u.id: found[shown.get(u.id, u.id)] for u in self.utterances}
+        return replace(self, arrays=arrays)
 
     @property
     def scored(self) -> Sequence[Utterance]:

@@ -53,14 +53,18 @@ class _Feed:
     items: Items
     size: int
     rng: np.random.Generator
+    copies_rng: np.random.Generator
     n_batches: int
     left: Iterator[Sequence[Place]] = field(default_factory=lambda: iter(()))
+    shown: Items = field(init=False)
+    """The items with the copies that this pass shows."""
 
     def next(self) -> Sequence[Place]:
-        """The segments of the next mini-batch."""
+        """The segments of the next mini-batch, which are among the shown items."""
         found = next(self.left, None)
         if found is None:
-            _, self.left = self.items.training_batches(self.size, self.rng)
+            self.shown = self.items.with_copies(self.copies_rng)
+            _, self.left = self.shown.training_batches(self.size, self.rng)
             found = next(self.left)
         return found
 
@@ -129,14 +133,20 @@ class Trainer:
 
     def _feed(self, stage: Stage, name: str) -> _Feed:
         """The stream's batches; the first stream's numbers do not depend on what is beside it."""
-        words = ("batches", stage.name) + ((name,) if name != stage.streams[0] else ())
-        rng = generator(self.seed, *words)
+        words = (stage.name,) + ((name,) if name != stage.streams[0] else ())
         items = self.streams[name]
         count, _ = items.training_batches(stage.training.batch_size, generator(0, "count"))
-        return _Feed(items=items, size=stage.training.batch_size, rng=rng, n_batches=count)
+        return _Feed(
+            items=items,
+            size=stage.training.batch_size,
+            rng=generator(self.seed, "batches", *words),
+            copies_rng=generator(self.seed, "copies", *words),
+            n_batches=count,
+        )
 
     def _batch(self, feed: _Feed, stage: Stage, progress: float) -> Batch:
-        batch = feed.items.batch(feed.next(), progress, stage.name)
+        chosen = feed.next()
+        batch = feed.shown.batch(chosen, progress, stage.name)
         batch = augment(batch, self.augmentation, feed.items.rates, feed.rng)
         return _smooth(batch, stage.training.label_smoothing).to(self.device)
 

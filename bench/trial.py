@@ -31,7 +31,9 @@ from serlab.bench.contracts import (
     Utterance,
 )
 from serlab.bench.data import Arrays, Items, Normaliser, Rated, class_weights
+from serlab.bench.errors import BadValue
 from serlab.bench.meters.memory import peak_memory
+from serlab.bench.perturb import copy_ids
 from serlab.bench.predict import embed, predict
 from serlab.bench.probe import speaker_probe
 from serlab.bench.seeds import seed_of, torch_seeded
@@ -227,11 +229,12 @@ def fold_items(
                       n_context=len(context[part]))
         for part in Part
     }  # fmt: skip
+    drawn = replace(blank, copies=_copies(train, system, bench))
     whole = (*items[Part.TRAIN].utterances, *more)
-    streams = {"train": replace(blank, utterances=whole, n_context=len(whole) - len(train))}
+    streams = {"train": replace(drawn, utterances=whole, n_context=len(whole) - len(train))}
     for name, stream in wanted.items():
         streams[name] = replace(
-            blank,
+            drawn,
             utterances=(
                 train
                 if stream.source == "training"
@@ -241,6 +244,16 @@ def fold_items(
             name=name,
         )
     return items, streams
+
+
+def _copies(train: Sequence[Utterance], system: System, bench: Bench) -> dict[str, tuple[str, ...]]:
+    """The ids of the perturbed copies of this fold's training utterances, and of no others."""
+    how = system.perturbation()
+    found = {u.id: copy_ids(u.id, how) for u in train if how.copies}
+    names = {name for ids in found.values() for name in ids}
+    if found and not any(names <= bench.arrays[name].keys() for name in system.inputs()):
+        raise BadValue("perturbation", how, "one whose copies have been computed")
+    return found
 
 
 def _context(

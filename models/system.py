@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from serlab.bench.contracts import (
     Augmentation,
     FeatureSpec,
+    Perturbation,
     Segments,
     Sizes,
     Stage,
@@ -21,6 +22,7 @@ from serlab.bench.contracts import (
 )
 from serlab.bench.errors import BadValue
 from serlab.bench.features.base import feature
+from serlab.bench.perturb import is_of_audio
 from serlab.models.variant import load_option
 
 S = TypeVar("S")
@@ -66,8 +68,10 @@ class BaseSystem(Generic[S]):
         """Refuses what the variant's parts cannot do together.
 
         Raises:
-            BadValue: the adversary tells domains of which the system sees only one.
+            BadValue: the adversary tells domains of which the system sees only one, or the
+                perturbation does not go with the inputs.
         """
+        self._check_perturbation()
         sources = {stream.source for stream in self.streams().values()}
         terms = {term for stage in self.stages() for term in stage.losses}
         chosen = self.variant.options.get("adversary", "")
@@ -75,6 +79,19 @@ class BaseSystem(Generic[S]):
             raise BadValue("adversary", chosen, "one without corpora: it trains on one corpus only")
         if "modality" in terms and "training" not in sources:
             raise BadValue("adversary", chosen, "one without modalities: it trains on speech only")
+
+    def _check_perturbation(self) -> None:
+        how, chosen = self.perturbation(), self.variant.options.get("perturbation", "")
+        if not how.copies:
+            return
+        if not any(is_of_audio(spec) for spec in self.inputs().values()):
+            raise BadValue("perturbation", chosen, "none: no input is made from the waveform")
+        if not self.stages():
+            raise BadValue("perturbation", chosen, "none: nothing is trained epoch by epoch")
+        for name, spec in every_input(self).items():
+            if how.speed and not is_of_audio(spec) and feature(spec).rate_hz:
+                expected = f"one that keeps the speed: the frames of {name} follow the recording's"
+                raise BadValue("perturbation", chosen, expected)
 
     def option(self, slot: str) -> Any:  # a class or function, as its slot says
         """What implements the variant's option of a slot."""
@@ -105,6 +122,13 @@ class BaseSystem(Generic[S]):
             return Augmentation()
         augmentation: Augmentation = self.option("augmentation")()
         return augmentation
+
+    def perturbation(self) -> Perturbation:
+        """What is done to waveforms in training: as the perturbation slot says, or nothing."""
+        if "perturbation" not in self.variant.options:
+            return Perturbation()
+        perturbation: Perturbation = self.option("perturbation")()
+        return perturbation
 
     def build(self, sizes: Sizes) -> Any:  # nn.Module or estimator
         """The untrained network or estimator."""

@@ -13,6 +13,7 @@ from serlab.bench.contracts import (
     FeatureSpec,
     Fold,
     Part,
+    Perturbation,
     Split,
     System,
     TrialSpec,
@@ -25,6 +26,7 @@ from serlab.bench.corpora.relabel import beside, pooled, relabelled
 from serlab.bench.errors import BadValue, Leak, MissingExtra, SerlabError, UnknownName
 from serlab.bench.features.base import feature
 from serlab.bench.metrics.base import metric
+from serlab.bench.perturb import copies_of, is_of_audio
 from serlab.bench.protocols import SPLITS, make_split
 from serlab.models.system import example_sizes
 from serlab.models.variant import SYSTEMS, make
@@ -65,7 +67,8 @@ class Ground:
         """Every input of a system with the utterances that it is wanted of.
 
         Utterances out of all classes are wanted where the system takes them unlabelled, of the
-        speakers whom some fold uses.
+        speakers whom some fold uses. What is perturbed is wanted of copies too, where it is made
+        from sound: of utterances that some fold trains on, and of no others.
         """
         mine = self.utterances()
         if "out-of-class" in system.unlabelled():
@@ -79,7 +82,20 @@ class Ground:
             outside = [u for o in others for u in o.corpus.utterances]
             whose = outside if stream.source == "outside" else mine
             found += [(name, spec, whose) for name, spec in stream.inputs.items()]
-        return found
+        how = system.perturbation()
+        return [
+            (name, spec, [*whose, *self._copies(whose, how)] if is_of_audio(spec) else whose)
+            for name, spec, whose in found
+        ]
+
+    def _copies(self, utterances: Sequence[Utterance], how: Perturbation) -> list[Utterance]:
+        """The copies of those utterances that some fold trains on; those without audio have none.
+
+        What lacks audio is told by the feature.
+        """
+        trained = {i for fold in self.split.folds for i in fold.train} if how.copies else set()
+        heard = (u for u in utterances if u.id in trained and u.audio is not None)
+        return [copy for u in heard for copy in copies_of(u, how)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +134,9 @@ class Plan:
     def trial(self, variant: Variant, ground: Ground, seed: int) -> TrialSpec:
         """The spec whose key names the results."""
         system = make(variant)
-        wanted = ground.wanted(system)
-        files = sorted({h for _, spec, _ in wanted for h in feature(spec).files()})
+        given = (system.inputs(), *(stream.inputs for stream in system.streams().values()))
+        specs = [spec for inputs in given for spec in inputs.values()]
+        files = sorted({h for spec in specs for h in feature(spec).files()})
         outside = [o for o in ground.outside if _takes(system, o.corpus.name)]
         return TrialSpec(
             variant=variant,
@@ -203,9 +220,14 @@ def _check_arms(study: Study) -> None:
         raise BadValue("metric", study.metric, f"one for the target {target}, such as {fitting}")
     for arm in study.arms:
         try:
-            make(arm.variant)
+            system = make(arm.variant)
         except BadValue as error:
             raise SerlabError(f"{arm.name}: {error}") from None
+        if target == "traces" and system.perturbation().speed:
+            raise SerlabError(
+                f"{arm.name}: a perturbation of the speed does not go with protocol.target = "
+                '"traces": the traces follow the recording\'s own times'
+            )
         known = SYSTEMS.entry(arm.variant.system).facts.get("targets", ("emotion",))
         if target not in known:
             raise SerlabError(

@@ -70,6 +70,7 @@ def bench_for(ground: Ground, system: System, cached: Cache | None) -> Bench:
         "outside": [o.data for o in ground.outside],
         "split": ground.split.hash,
         "inputs": [(name, made.spec, made.files(), len(who)) for name, made, who in wanted],
+        "perturbation": system.perturbation(),
     })  # fmt: skip
     if key not in _BENCHES:
         arrays: dict[str, dict[str, FloatArray]] = {}

@@ -52,6 +52,7 @@ class Settings(AdversarialSettings):
         "frame_pooling": "attention",
         "segmentation": "drawn",
         "augmentation": "spec_augment",
+        "perturbation": "none",
         "adversary": "none",
         "reversal_schedule": "logistic",
     },

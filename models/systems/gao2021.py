@@ -79,6 +79,7 @@ class Settings(AdversarialSettings):
         "latent": "frozen",
         "fusion": "multi_head",
         "augmentation": "none",
+        "perturbation": "none",
     },
     default_preset="small",
     presets={

@@ -65,6 +65,7 @@ class Settings(AdversarialSettings):
         "pooling": "attention",
         "segmentation": "overlapping",
         "augmentation": "none",
+        "perturbation": "none",
         "adversary": "none",
         "reversal_schedule": "logistic",
     },

@@ -67,6 +67,7 @@ class Settings(AdversarialSettings):
         "adversary_place": "after_context",
         "reversal_schedule": "logistic",
         "unlabelled": "none",
+        "perturbation": "none",
     },
     default_preset="small",
     presets={

@@ -68,6 +68,7 @@ class Settings(AdversarialSettings):
         "depth": "two_level",
         "trace_loss": "ccc",
         "ccc_weights": "equal",
+        "perturbation": "none",
         "adversary": "none",
         "reversal_schedule": "constant",
     },

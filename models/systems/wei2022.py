@@ -12,8 +12,9 @@ and a floor at the noise of 16-bit rounding: over 20 EmoDB utterances the two co
 average over the bands, 0.75 in the worst. The authors do not normalise; under the protocol's
 normalisation a zero frame is an average one instead of a quiet one.
 
-Augmentation by VTLP and by noise at a given ratio needs audio, not features; the slot has what
-works on features.
+The code also has scripts that augment waveforms by VTLP (factors 0.8 to 1.2, seven copies) and by
+white noise 15 to 30 dB below the speech [C]; whether the published result uses them is open. The
+slot perturbation has both in other ranges, and no preset uses it.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class Settings(AdversarialSettings):
         "late_fusion": "feature_lstm",
         "branch_training": "frozen",
         "augmentation": "none",
+        "perturbation": "none",
     },
     default_preset="small",
     presets={

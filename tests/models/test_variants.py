@@ -44,7 +44,12 @@ REFUSED = {
         ("wei2022", "speaker_and_corpus"),
         ("gao2021", "modality"),
     ]
-} | {("wei2022", "visual", "none"), ("wei2022", "branches", "mdscm")}
+} | {
+    ("wei2022", "visual", "none"),
+    ("wei2022", "branches", "mdscm"),
+    ("tzirakis2021", "perturbation", "speed"),
+    ("tzirakis2021", "perturbation", "all"),
+}
 """Options that a system refuses at the tests' base, since they have no part in it."""
 
 
@@ -56,7 +61,8 @@ def accepted() -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(("system", "slot", "option"), sorted(REFUSED))
 def test_what_cannot_be_is_refused(system: str, slot: str, option: str) -> None:
     """Before anything runs, by a message that names the slot."""
-    with pytest.raises(BadValue, match="adversary"):
+    named = slot if slot == "perturbation" else "adversary"
+    with pytest.raises(BadValue, match=named):
         build(system, {slot: option})
 
 
@@ -112,7 +118,8 @@ def signature(built: Built) -> dict[str, Tensor]:
 
 def differs(base: Built, other: Built) -> bool:
     """Whether an option changes the features, the cut, the training or the function."""
-    for fact in ("inputs", "streams", "unlabelled", "segments", "augmentation", "stages"):
+    facts = ("inputs", "streams", "unlabelled", "segments", "augmentation", "perturbation")
+    for fact in (*facts, "stages"):
         if getattr(base.system, fact)() != getattr(other.system, fact)():
             return True
     a, b = signature(base), signature(other)
