@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import TextIO
+
+_EVERY_S = 10.0
+"""How often a long piece of work tells how far it is."""
 
 
 class Progress:
@@ -65,6 +70,35 @@ class Progress:
         if ran and left:
             parts.append(f"about {clock(left)} left")
         return ", ".join(parts)
+
+
+def telling(
+    what: str, say: Callable[[str], None], now: Callable[[], float] = time.monotonic
+) -> Callable[[int, int], None]:
+    """What is to be told how many of how many are done; it says so every ten seconds.
+
+    The time left is reckoned from the last half minute: work that was found done already went
+    quicker than what is to come.
+
+    Args:
+        what: names the work.
+        say: takes a line of text for people.
+        now: seconds of a clock.
+    """
+    marks = deque([(now(), 0)], maxlen=4)
+
+    def tell(done: int, total: int) -> None:
+        time_s = now()
+        if time_s - marks[-1][0] < _EVERY_S:
+            return
+        since_s, before = marks[0]
+        marks.append((time_s, done))
+        left = ""
+        if done > before:
+            left = f", about {clock((time_s - since_s) / (done - before) * (total - done))} left"
+        say(f"{what}: {done}/{total} utterances{left}")
+
+    return tell
 
 
 def clock(seconds: float) -> str:

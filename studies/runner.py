@@ -26,7 +26,7 @@ from serlab.bench.store import Store
 from serlab.studies.facts import arm_facts, resolved, trial_facts
 from serlab.studies.memory import Queue, design_queue, search_queue, search_trials
 from serlab.studies.plan import Plan, make_plan, refuse_leaks
-from serlab.studies.progress import Progress, clock
+from serlab.studies.progress import Progress, clock, telling
 from serlab.studies.specification import Study
 from serlab.studies.worker import OBJECTIVE, FoldTrainable, Order, searched
 
@@ -120,27 +120,12 @@ def _extract(plan: Plan, say: Callable[[str], None]) -> None:
         for spec, utterances in plan.features(ground):
             workers = cores() if len(utterances) > POOL_FROM else 1
             started = time.monotonic()
-            progress = _extracting(f"{ground.corpus.name}: {spec.name}", say)
+            progress = telling(f"{ground.corpus.name}: {spec.name}", say)
             extract(spec, utterances, cache=cache, workers=workers, progress=progress)
             spent = time.monotonic() - started
             if spent > 1:
                 say(f"{ground.corpus.name}: {spec.name} of {len(utterances)} utterances in "
                     f"{clock(spent)}")  # fmt: skip
-
-
-def _extracting(what: str, say: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Tells every ten seconds how far an extraction is, and about how long it will take."""
-    started = shown = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if done and now - shown > 10:
-            shown = now
-            left = clock((now - started) / done * (total - done))
-            say(f"{what} {done}/{total} utterances, about {left} left")
-
-    return progress
 
 
 def _tune(plan: Plan, store: Store, order: Order, address: str, say: Callable[[str], None]) -> None:

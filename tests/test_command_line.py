@@ -96,6 +96,20 @@ def test_check_of_the_embedded_corpus(capsys: pytest.CaptureFixture[str]) -> Non
     json.loads(capsys.readouterr().out)
 
 
+def test_check_of_several_corpora(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Options name their corpus, JSON is a list, and the exit code is the worst."""
+    table = recordings(tmp_path)
+    words = ["data", "check", "synth", "manifest", "--root", f"manifest={tmp_path}"]
+    words += ["--option", "synth.utterances=18", "--option", f"manifest.file={table.name}"]
+    assert main(words) == 1
+    assert "duplicate: s0-anger and s0-sadness" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 1
+    reports = json.loads(capsys.readouterr().out)
+    assert [(r["corpus"], r["exit_code"]) for r in reports] == [("synth", 0), ("manifest", 1)]
+    assert "expected CORPUS.KEY=VALUE" in refused([*words, "--option", "file=x"], capsys)
+    assert "no corpus that is checked" in refused([*words, "--option", "emodb.x=1"], capsys)
+
+
 def recordings(folder: Path, speakers: int = 4) -> Path:
     """A manifest corpus of noise, two classes by every speaker."""
     rows = ["path,speaker,emotion"]

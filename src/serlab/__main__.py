@@ -70,18 +70,21 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("run", help="the run's folder")
     report.add_argument("--out", metavar="DIR", help="the report's folder (RUN/report)")
 
-    data = commands.add_parser(
-        "data", help="a corpus described or checked, or a study's leaks"
-    )
+    data = commands.add_parser("data", help="a corpus described or checked, or a study's leaks")
     tasks = data.add_subparsers(dest="task", required=True, metavar="TASK")
     check = tasks.add_parser(
-        "check", help="read every file of a corpus and tell what is wrong",
+        "check", help="read every file of corpora and tell what is wrong",
+        description="Reads every file of corpora and tells what is there and what is wrong, "
+        "recordings that two of them share among it. Exits with 0 where all are clean, 1 where "
+        "there are problems, 2 where a corpus is unusable. --json prints one report as an object, "
+        "those of several corpora as a list.",
         parents=[common, json, roots],
     )  # fmt: skip
-    check.add_argument("corpus")
+    check.add_argument("corpus", nargs="+")
     check.add_argument(
-        "--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the reader"
-    )
+        "--option", action="append", default=[], metavar="[CORPUS.]KEY=VALUE",
+        help="an option of a reader; with CORPUS where several are checked",
+    )  # fmt: skip
     about = tasks.add_parser(
         "describe", help="tell all about a corpus: layout, options, licence, published size",
         parents=[common, json],

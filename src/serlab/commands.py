@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from serlab.bench.errors import BadFile, BadValue, SerlabError
+from serlab.bench.errors import BadFile, BadValue, SerlabError, UnknownName
 from serlab.bench.registry import Registry
 
 
@@ -175,17 +175,38 @@ def _write_report(run: Path, out: Path | None) -> None:
 
 
 def data_check_command(chosen: Namespace, typed: str) -> int:
-    """Reads every file of a corpus; 0 clean, 1 problems, 2 unusable."""
-    from serlab.bench.check import check_corpus
+    """Reads every file of some corpora; 0 clean, 1 problems, 2 one is unusable."""
+    from serlab.bench.check import check_corpora
     from serlab.bench.contracts import plain
     from serlab.bench.corpora.base import load_corpus
+    from serlab.studies.progress import telling
+
+    names = list(dict.fromkeys(chosen.corpus))
+    options, roots = _reader_options(names, chosen.option), roots_of(chosen.root)
+    corpora = [load_corpus(name, roots=roots, options=options[name]) for name in names]
+    reports = check_corpora(corpora, telling=lambda name: telling(f"reading {name}", say))
+    if chosen.json:
+        found = [plain(report) for report in reports]
+        print(json.dumps(found[0] if len(found) == 1 else found, indent=1))
+    else:
+        print("\n\n".join(report.text() for report in reports))
+    return max(report.exit_code for report in reports)
+
+
+def _reader_options(names: list[str], typed: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Options of the readers by corpus, from ``KEY=VALUE`` or ``CORPUS.KEY=VALUE``."""
     from serlab.models.variant import parse_assignment
 
-    options = dict(parse_assignment(text) for text in chosen.option)
-    corpus = load_corpus(chosen.corpus, roots=roots_of(chosen.root), options=options)
-    report = check_corpus(corpus)
-    print(json.dumps(plain(report), indent=1) if chosen.json else report.text())
-    return report.exit_code
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for text in typed:
+        key, value = parse_assignment(text)
+        name, dot, rest = key.partition(".")
+        if not dot and len(names) > 1:
+            raise BadValue("--option", text, f"CORPUS.KEY=VALUE, such as {names[0]}.{text}")
+        if dot and name not in found:
+            raise UnknownName("corpus that is checked", name, found, where="--option")
+        found[name if dot else names[0]][rest if dot else key] = value
+    return found
 
 
 def data_describe_command(chosen: Namespace, typed: str) -> int:

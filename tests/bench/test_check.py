@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,10 @@ import pytest
 import soundfile
 
 from serlab.bench.audio import AudioFile
-from serlab.bench.check import CheckReport, check_corpus, clipped_samples
-from serlab.bench.contracts import Corpus, Utterance, plain
+from serlab.bench.check import CheckReport, check_corpora, check_corpus
+from serlab.bench.contracts import Corpus, Utterance, Word, plain
 from serlab.bench.corpora.base import load_corpus
+from serlab.bench.hearing import clipped_samples
 
 
 def sound(path: Path, seed: int, seconds: float = 0.5, rate: int = 16000) -> Path:
@@ -241,6 +242,227 @@ def test_clipped_samples(wave: list[float], expected: int) -> None:
     assert clipped_samples(np.array(wave, np.float32)) == expected
 
 
+# --- what else utterances hold ---
+
+
+def test_utterances_of_no_class_are_told(clean: Corpus) -> None:
+    """What the corpus itself calls them is counted: a note, since it is meant so."""
+    corpus = with_changed(clean, "u0", emotion=None, facts={"label": "xxx"})
+    corpus = with_changed(corpus, "u2", emotion=None, facts={"label": "other"})
+    report = check_corpus(with_changed(corpus, "u4", emotion=None, facts={"label": "xxx"}))
+    assert found(report, "no class") == [("u0", "u2", "u4")]
+    assert "note       no class: 3 utterances are of no class here: xxx 2, other 1" in report.text()
+    assert report.exit_code == 0
+
+
+def test_dc_offset_is_a_note(clean: Corpus, tmp_path: Path) -> None:
+    """A mean of 5 % of full scale is told, and is no problem."""
+    wave = np.random.default_rng(1).normal(0.05, 0.1, 8000)
+    soundfile.write(tmp_path / "u0.wav", wave, 16000)
+    report = check_corpus(clean)
+    assert found(report, "dc offset") == [("u0",)]
+    assert "a mean of 0.049" in report.text()
+    assert report.exit_code == 0
+
+
+@pytest.mark.parametrize("span", [(0.2, 0.7), (-0.5, 0.1), (0.3, 0.2)])
+def test_words_outside_the_audio(clean: Corpus, span: tuple[float, float]) -> None:
+    """Half a second of audio holds no word that ends at 0.7 s, or ends before it begins."""
+    inside = Word(text="well", start_s=0.0, end_s=0.55)  # within the slack of alignments
+    word = Word(text="oh", start_s=span[0], end_s=span[1])
+    report = check_corpus(with_changed(clean, "u3", words=(inside, word)))
+    assert found(report, "words") == [("u3",)]
+    assert f'u3: "oh" from {span[0]:g} to {span[1]:g} s, and the audio has 0.50 s' in report.text()
+    assert found(check_corpus(with_changed(clean, "u3", words=(inside,))), "words") == []
+
+
+def test_dominant_speaker(clean: Corpus) -> None:
+    """Half of all is no finding among two speakers, and is one among seven."""
+    assert found(check_corpus(clean), "dominant speaker") == []
+    corpus = clean
+    for index in range(2, 8):
+        corpus = with_changed(corpus, f"u{index}", speaker=f"t{index}")
+    report = check_corpus(with_changed(corpus, "u2", speaker="s0"))
+    assert found(report, "dominant speaker") == [("u0", "u1", "u2")]
+    assert "s0 speaks 3 of 8 utterances (38%), of 6 speakers" in report.text()
+
+
+def test_silence_is_no_duplicate(clean: Corpus, tmp_path: Path) -> None:
+    """Two silent files are silent, not one recording."""
+    for name in ("u0", "u1"):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(8000), 16000)
+    report = check_corpus(clean)
+    assert found(report, "silent") == [("u0", "u1")]
+    assert found(report, "duplicate") == []
+
+
+def test_many_findings_of_a_kind_are_shortened(clean: Corpus, tmp_path: Path) -> None:
+    """The text names ten broken files and counts the others; the report holds all."""
+    broken = tuple(
+        Utterance(id=f"b{k}", speaker="s0", audio=AudioFile(path=tmp_path / f"no{k}.wav"))
+        for k in range(13)
+    )
+    report = check_corpus(replace(clean, utterances=(*clean.utterances, *broken)))
+    assert len(found(report, "unreadable")) == 13
+    assert report.text().count("no such file") == 10
+    assert "unreadable: and 3 more (--json has all)" in report.text()
+
+
+# --- a corpus that is a table ---
+
+
+def vectors(corpus: Corpus, values: Sequence[Sequence[float]]) -> Corpus:
+    """The corpus without audio, one vector "face" for each utterance."""
+    return replace(
+        corpus,
+        utterances=tuple(
+            replace(u, audio=None, supplied={"face": tuple(vector)})
+            for u, vector in zip(corpus.utterances, values, strict=True)
+        ),
+    )
+
+
+GOOD = [[float(k), 1.5 * k, -1.0 / (k + 1)] for k in range(8)]
+
+
+def test_table_without_audio(clean: Corpus) -> None:
+    """Its vectors are checked; nothing is said of audio that it is not to have."""
+    report = check_corpus(vectors(clean, GOOD))
+    assert (report.findings, report.exit_code, report.n_read) == ((), 0, 8)
+    assert report.durations is None
+    assert report.vectors == {"face": 3}
+    assert "vectors    face of length 3" in report.text()
+    assert "rates" not in report.text()
+
+
+@pytest.mark.parametrize(
+    ("row", "severity", "words"),
+    [
+        ([1.0, float("nan"), 2.0], "problem", '1 utterance has a vector "face" with NaN or inf'),
+        ([1.0, float("inf"), 2.0], "problem", "with NaN or infinite values"),
+        ([1.0, 2.0], "problem", '1 utterance has a vector "face" of another length than 3'),
+    ],
+)
+def test_bad_vectors(clean: Corpus, row: list[float], severity: str, words: str) -> None:
+    """Each is named with its utterance."""
+    report = check_corpus(vectors(clean, [*GOOD[:4], row, *GOOD[5:]]))
+    (problem,) = report.findings
+    assert (problem.severity, problem.ids) == (severity, ("u4",))
+    assert words in problem.text
+
+
+def test_constant_columns(clean: Corpus) -> None:
+    """A column that never changes tells nothing: a note."""
+    report = check_corpus(vectors(clean, [[k, 2.0, 3.0] for k in range(8)]))
+    assert found(report, "constant column") == [()]
+    assert "2 of 3 columns" in report.text()
+    assert "(counted from 1: 2, 3)" in report.text()
+    assert report.exit_code == 0
+
+
+def test_what_only_some_have(clean: Corpus) -> None:
+    """Audio or a vector that single utterances lack is a problem of these."""
+    corpus = vectors(clean, GOOD)
+    mixed = with_changed(corpus, "u5", audio=clean.by_id()["u5"].audio, supplied={})
+    report = check_corpus(mixed)
+    kinds = found(report, "missing part")
+    assert ("u5",) in kinds
+    assert tuple(f"u{k}" for k in range(8) if k != 5) in kinds
+
+
+# --- traces ---
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Traces made in the test."""
+
+    values: tuple[tuple[float, ...], ...]
+    rate_hz: float = 10.0
+
+    def read(self) -> np.ndarray:
+        return np.array(self.values, np.float32)
+
+
+def traced(corpus: Corpus, **sources: Drawn) -> Corpus:
+    """The corpus with half a second of traces each, other ones where they are given."""
+    plain_one = Drawn(values=tuple((k / 10, -k / 5) for k in range(5)))
+    utterances = tuple(
+        replace(u, emotion=None, traces=sources.get(u.id, plain_one)) for u in corpus.utterances
+    )
+    return replace(corpus, utterances=utterances, dimensions=("arousal", "valence"), labels=())
+
+
+def test_traces_are_told(clean: Corpus) -> None:
+    """Their rate and each dimension's range; no label is missing where there are traces."""
+    report = check_corpus(traced(clean))
+    assert report.findings == ()
+    assert report.traces is not None
+    assert report.traces.ranges["valence"] == (pytest.approx(-0.8), 0.0)
+    line = "traces     of 8 utterances at 10 Hz, arousal 0 to 0.4, valence -0.8 to 0"
+    assert line in report.text()
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "words"),
+    [
+        (Drawn(values=((0.0, float("nan")),) * 5), "unreadable", "5 frames of traces are NaN"),
+        (Drawn(values=((0.1, 0.2),) * 40), "traces", "u2: traces of 4.00 s, audio of 0.50 s"),
+        (Drawn(values=((0.1, 0.2),) * 5, rate_hz=25.0), "trace rates", "another rate than 10 Hz"),
+        (Drawn(values=((0.1,),) * 5), "trace dimensions", "not 2 dimensions of traces"),
+        (Drawn(values=()), "unreadable", "has traces of shape (0,)"),
+    ],
+)
+def test_bad_traces(clean: Corpus, source: Drawn, kind: str, words: str) -> None:
+    """Each is a problem of its utterance."""
+    report = check_corpus(traced(clean, u2=source))
+    assert found(report, kind) == [("u2",)]
+    assert words in report.text()
+    assert report.exit_code == 1
+
+
+def test_constant_traces(clean: Corpus) -> None:
+    """A dimension without any change is a problem of the corpus."""
+    still = Drawn(values=tuple((k / 10, 0.25) for k in range(5)))
+    report = check_corpus(traced(clean, **{u.id: still for u in clean.utterances}))
+    assert 'the traces of "valence" are 0.25 everywhere' in report.text()
+
+
+# --- several corpora ---
+
+
+def test_recordings_of_another_corpus(clean: Corpus, tmp_path: Path) -> None:
+    """Found by content, told in both reports with both names, speakers and labels."""
+    pcm, rate = soundfile.read(tmp_path / "u0.wav", dtype="int16")
+    soundfile.write(tmp_path / "x.flac", pcm, rate)
+    others = [
+        Utterance(
+            id=f"v{k}",
+            speaker=f"t{k % 2}",
+            emotion=("joy", "rage")[k // 2],
+            audio=AudioFile(
+                path=tmp_path / "x.flac" if k == 3 else sound(tmp_path / f"v{k}.wav", 50 + k)
+            ),
+        )
+        for k in range(4)
+    ]
+    other = replace(clean, name="other", utterances=tuple(others))
+    first, second = check_corpora([clean, other])
+    assert found(first, "in another corpus") == [("u0",)]
+    assert found(second, "in another corpus") == [("v3",)]
+    text = "1 recordings are also in other: u0 is v3, by s0 and t1: one speaker under two names?"
+    assert text + "; the labels differ: joy, rage" in first.text()
+    assert (first.exit_code, second.exit_code) == (1, 1)
+    assert check_corpus(clean).exit_code == 0
+
+
+def test_progress_is_told(clean: Corpus) -> None:
+    """After every utterance, under the corpus's name."""
+    told: list[tuple[str, int, int]] = []
+    check_corpora([clean], telling=lambda name: lambda *counts: told.append((name, *counts)))
+    assert told == [("small", k, 8) for k in range(1, 9)]
+
+
 # --- the real corpora ---
 
 
@@ -265,4 +487,6 @@ def test_urdu_one_class_speakers_are_found(real_corpus: Callable[[str], Path]) -
     report = check_corpus(load_corpus("urdu", roots={"urdu": real_corpus("urdu")}))
     assert report.n_by_speaker["SM5"] == 80
     assert "26 of 29 speakers are heard in one class only" in report.text()
-    assert {f.kind for f in report.findings} == {"clipped", "one-class speaker"}
+    kinds = {"clipped", "one-class speaker", "dc offset", "dominant speaker"}
+    assert {f.kind for f in report.findings} == kinds
+    assert "SM5 speaks 80 of 400 utterances (20%), of 29 speakers" in report.text()

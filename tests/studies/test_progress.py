@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from serlab.studies.progress import Progress
+from serlab.studies.progress import Progress, telling
 
 
 class Terminal(io.StringIO):
@@ -45,3 +45,25 @@ def test_time_left_is_estimated() -> None:
     progress.fold("base", "completed", "")
     assert "left" in progress.text()
     assert "6 min" in progress.text() or "7 min" in progress.text()
+
+
+def test_telling_reckons_from_the_last_half_minute() -> None:
+    """What was done already does not flatter the time left; nothing is said too often."""
+    clock_s, lines = [0.0], list[str]()
+    tell = telling("features", lines.append, lambda: clock_s[0])
+    for second in range(1, 61):  # 900 found at once, then one a second
+        clock_s[0] = float(second)
+        tell(900 + second, 1000)
+    assert len(lines) == 6
+    assert lines[0] == "features: 910/1000 utterances, about 1 s left"
+    assert lines[-1] == "features: 960/1000 utterances, about 40 s left"
+
+
+def test_telling_says_nothing_of_what_does_not_move() -> None:
+    """Where nothing was done, no time left is made up."""
+    clock_s, lines = [0.0], list[str]()
+    tell = telling("features", lines.append, lambda: clock_s[0])
+    for second in (11.0, 22.0):
+        clock_s[0] = second
+        tell(0, 5)
+    assert lines == ["features: 0/5 utterances"] * 2
