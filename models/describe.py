@@ -86,6 +86,9 @@ def _size(variant: Variant, n_classes: int) -> Facts:
     system = make(variant)
     if not system.stages():
         return {"parameters": None, "reason": "an estimator has its size once it is fitted"}
+    for name, spec in every_input(system).items():
+        if not feature(spec).n_values:
+            return {"parameters": None, "reason": f"the corpus gives the input {name} its size"}
     sizes = example_sizes(system, n_classes)
     network = system.build(sizes).eval()
     seconds = system.segments().length_s or 3.0
@@ -107,7 +110,8 @@ def describe_text(facts: Facts) -> str:
     for name, f in facts["inputs"].items():
         rate = f"{f['rate_hz']:g} frames a second" if f["rate_hz"] else "one vector an utterance"
         when = "" if f["tested"] else ", in training only"
-        lines.append(f"input {name}: {f['feature']}, {f['values']} values, {rate}{when}")
+        values = f["values"] or "the corpus's own number of"
+        lines.append(f"input {name}: {f['feature']}, {values} values, {rate}{when}")
     size = facts["size"]
     if size["parameters"] is None:
         lines.append(f"size: {size['reason']}")

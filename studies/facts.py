@@ -76,6 +76,7 @@ def _corpus_facts(ground: Ground) -> dict[str, Any]:  # JSON values
         "protocol": plain(split.protocol),
         "leaks": list(split.leaks),
         "notes": list(ground.notes),
+        "supplied": {k: len(v) for u in corpus.utterances for k, v in u.supplied.items()},
         "trace_rate_hz": next((u.traces.rate_hz for u in corpus.utterances if u.traces), None),
         "outside": [
             {

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def measure_arm(store: Store, arm: str, device: str = "cpu") -> dict[str, Any]: 
     system = make(variant)
     corpus = facts["corpora"][0]
     target = corpus["protocol"].get("target", "emotion")
-    items, spent_ms = _items(system, tuple(corpus["labels"]), target, meters["seconds"])
+    items, spent_ms = _items(system, corpus, target, meters["seconds"])
     call, size = _call(system, items, target, device)
     samples = time_calls(call, meters["calls"], device=device)
     return {
@@ -124,15 +124,19 @@ def measure_arm(store: Store, arm: str, device: str = "cpu") -> dict[str, Any]: 
 
 
 def _items(
-    system: System, labels: tuple[str, ...], target: Target, seconds: float
+    system: System,
+    corpus: Mapping[str, Any],  # JSON values
+    target: Target,
+    seconds: float,
 ) -> tuple[Items, float]:
     """One utterance of noise, its features computed; and how long these took, in ms (median)."""
-    rated = target == "traces"
+    rated, labels = target == "traces", tuple(corpus["labels"])
     utterance = Utterance(
         id="noise",
         speaker="nobody",
         audio=Noise(seconds=seconds),
         text=TEXT,
+        supplied={name: (0.0,) * size for name, size in corpus.get("supplied", {}).items()},
         emotion=None if rated else labels[0],
         traces=Noise(seconds=seconds, n_dimensions=len(labels)) if rated else None,
     )
@@ -164,6 +168,8 @@ def _call(
     """What is timed, from features in memory to scores, and the size of what does it."""
     n_classes = len(items.labels)
     sizes = example_sizes(system, n_classes, n_corpora=2, target=target)
+    widths = {name: arrays["noise"].shape[1] for name, arrays in items.arrays.items()}
+    sizes = replace(sizes, n_features={**sizes.n_features, **widths})
     with torch_seeded(0, "meter"):
         built = system.build(sizes)
     stages = system.stages()

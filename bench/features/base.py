@@ -179,7 +179,8 @@ class Feature:
             return np.zeros((0, self.n_values), np.float32)
         values = np.ascontiguousarray(reader.read(utterance), dtype=np.float32)
         least = 0 if reader.may_be_missing else 1
-        if values.ndim != 2 or len(values) < least or values.shape[1] != self.n_values:
+        wrong = self.n_values and values.shape[-1] != self.n_values
+        if values.ndim != 2 or len(values) < least or wrong:
             expected = f"shape (frame, {self.n_values}), at least {least} frames"
             raise BadValue(f"{utterance.id}: {self.spec.name}", f"shape {values.shape}", expected)
         if not np.isfinite(values).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -83,12 +84,24 @@ class Supplied(Reader):
     """One vector an utterance, such as face features, under the name that the corpus gives it."""
 
     name: str = setting("face", "the vector's name in the corpus")
-    size: int = setting(56, "its values", low=1)
+    size: int = setting(56, "its values; 0: as many as the corpus has", low=0)
 
     @property
     def n_values(self) -> int:
-        """As the settings say."""
+        """As the settings say; 0 where only the corpus knows."""
         return self.size
+
+    def expect(self, utterances: Sequence[Utterance]) -> None:
+        """Raises BadValue unless the vectors that are there have one length."""
+        first: Utterance | None = None
+        for u in utterances:
+            if self.name not in u.supplied:
+                continue
+            first = first or u
+            n, wanted = len(u.supplied[self.name]), len(first.supplied[self.name])
+            if n != wanted:
+                what = f"{wanted} values, as {first.id} has"
+                raise BadValue(f'{u.id}: supplied vector "{self.name}"', f"{n} values", what)
 
     def lacks(self, utterance: Utterance) -> str:
         """The vector."""
