@@ -31,15 +31,14 @@ The protocol of wei2022 and gao2021 is ``split = "random-utterances"``, ``groups
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from serlab.bench.audio import AudioFile
 from serlab.bench.contracts import Corpus, Scalar, Utterance, Word
-from serlab.bench.corpora.base import CORPORA, choice
-from serlab.bench.corpora.tables import text_of
+from serlab.bench.corpora.base import CORPORA, choice, corpus_of
+from serlab.bench.corpora.tables import tally, text_of
 from serlab.bench.errors import BadFile
 from serlab.bench.media import VideoFile
 
@@ -131,13 +130,8 @@ def iemocap(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     wanted |= HAPPY[choice(options, "happy", tuple(HAPPY))]
     style = choice(options, "style", ("all", *STYLES.values()))
     found = (u for dialogue in _dialogues(root) for u in _utterances(dialogue, wanted, options))
-    return Corpus(
-        name="iemocap",
-        utterances=tuple(u for u in found if style in ("all", u.facts["style"])),
-        labels=tuple(sorted(set(wanted.values()))),
-        licence="on request from USC SAIL, for research",
-        source="Busso et al., Language Resources and Evaluation 42(4), 2008",
-    )
+    utterances = (u for u in found if style in ("all", u.facts["style"]))
+    return corpus_of("iemocap", utterances, wanted.values())
 
 
 def _dialogues(root: Path) -> Iterator[Path]:
@@ -196,7 +190,7 @@ def _utterance(turn: _Turn, sound: Path, emotion: str | None) -> Utterance:
 def _turns(table: Path) -> list[_Turn]:
     """What a label file says, each turn with the votes on the lines below it."""
     turns: list[_Turn] = []
-    votes: list[Counter[str]] = []
+    votes: list[list[str]] = []
     seen: set[str] = set()
     for number, line in enumerate(text_of(table, ENCODINGS).splitlines(), 1):
         if line.startswith("["):
@@ -205,13 +199,16 @@ def _turns(table: Path) -> list[_Turn]:
                 raise BadFile(turn.where, f"{turn.name} stands here a second time")
             seen.add(turn.name)
             turns.append(turn)
-            votes.append(Counter())
+            votes.append([])
         elif turns and (vote := _VOTE.match(line)):
             words = (word.strip().lower() for word in vote[1].split(";"))
-            votes[-1].update(VOTES.get(word, word) for word in words if word)
+            votes[-1] += [VOTES.get(word, word) for word in words if word]
     if not turns:
         raise BadFile(table, "holds no turn, such as [6.2901 - 8.2357] Ses01F_impro01_F000 neu ...")
-    return [_voted(turn, vote) for turn, vote in zip(turns, votes, strict=True)]
+    return [
+        replace(turn, facts={**turn.facts, "votes": tally(vote)}) if vote else turn
+        for turn, vote in zip(turns, votes, strict=True)
+    ]
 
 
 def _turn(line: str, where: str) -> _Turn:
@@ -233,14 +230,6 @@ def _turn(line: str, where: str) -> _Turn:
         raise BadFile(where, f'the label "{label}" is none of {known}')
     facts = dict(zip(("valence", "arousal", "dominance"), ratings, strict=True))
     return _Turn(name=name, where=where, start_s=start_s, end_s=end_s, label=label, facts=facts)
-
-
-def _voted(turn: _Turn, votes: Counter[str]) -> _Turn:
-    if not votes:
-        return turn
-    counted = sorted(votes.items(), key=lambda pair: (-pair[1], pair[0]))
-    text = ", ".join(f"{word} {n}" for word, n in counted)
-    return replace(turn, facts={**turn.facts, "votes": text})
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,16 @@ def text_of(path: Path, encodings: Sequence[str] = ("utf-8-sig",)) -> str:
     raise BadFile(f"{path}:{line}", f"is not UTF-8 text (byte 0x{byte:02x}); save it as UTF-8")
 
 
-def csv_rows(path: Path, *, delimiter: str = "", required: Sequence[str] = ()) -> Rows:
+def csv_rows(
+    path: Path, *, delimiter: str = "", required: Sequence[str] = (), quoted: bool = True
+) -> Rows:
     """The rows of a CSV file with a header; empty ones are left out.
 
     Args:
         path: the file, UTF-8.
         delimiter: by default the header's commonest of comma, semicolon and tab.
         required: columns that must be there.
+        quoted: whether quotation marks surround cells; else they are like other characters.
 
     Raises:
         BadFile: the file cannot be read, a column stands twice or is missing, or a row has
@@ -51,7 +55,12 @@ def csv_rows(path: Path, *, delimiter: str = "", required: Sequence[str] = ()) -
     text = text_of(path)
     if not delimiter:
         delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        strict=True,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+    )
     try:
         columns = [name.strip() for name in next(reader, [])]
         _check_header(path, columns, required)
@@ -96,3 +105,9 @@ def json_rows(path: Path) -> Rows:
                 kind = type(value).__name__
                 raise BadFile(f"{path}:{line}", f'column "{column}" is a {kind}, not a text')
         yield line, {k: "" if v is None else str(v) for k, v in cells.items()}
+
+
+def tally(words: Iterable[str]) -> str:
+    """How often each word stands, the commonest first, such as "anger 2, neutral 1"."""
+    counted = sorted(Counter(words).items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{word} {n}" for word, n in counted)
