@@ -9,6 +9,7 @@ import numpy as np
 
 from serlab.bench.metrics.base import evaluate, metric
 from serlab.bench.statistics.cells import Undefined
+from serlab.bench.statistics.corpora import Summary
 from serlab.bench.statistics.differences import (
     difference,
     dimension_estimates,
@@ -122,7 +123,7 @@ def with_effects(block: Block) -> Block:
     return replace(block, arms=arms)
 
 
-def verdict(estimate: Estimate, p_holm: float | None, block: Block) -> Verdict:
+def verdict(estimate: Estimate | Summary, p_holm: float | None, block: Block) -> Verdict:
     """Better or worse where the adjusted p allows it; else whether the margin is ruled out."""
     study = block.study
     if p_holm is not None and p_holm < 1 - study.level and estimate.low * estimate.high > 0:

@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from serlab.bench.contracts import plain
+from serlab.reports.across import Across, across
 from serlab.reports.figure import Drawn
 from serlab.reports.inline import axis_row
 from serlab.reports.records import Arm, Block, Frame, SearchPoint, Verdict
@@ -32,6 +33,7 @@ from serlab.reports.words import (
     clean,
     count,
     difference_in,
+    interval,
     label,
     listed,
     margin_words,
@@ -83,6 +85,22 @@ class Section:
     search: tuple[SearchPoint, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class AcrossLine:
+    """One arm over all corpora."""
+
+    arm: Arm
+    cells: tuple[str, ...]
+    """The difference on each corpus."""
+    mean: str
+    p: str
+    spread: str
+    share: str
+    symbol: str
+    kind: str
+    note: str
+
+
 def render(
     frame: Frame,
     figures: Mapping[str, Sequence[Drawn]],
@@ -128,9 +146,30 @@ def render(
         style=Markup(style),
         script=Markup(script),
         policy=_policy(script),
+        across=[_across_line(row, frame) for row in across(frame)],
         data=Markup(_data(frame)),
         counts=counts_sentence(frame.counts),
         svg=Markup,
+    )
+
+
+def _across_line(row: Across, frame: Frame) -> AcrossLine:
+    """One arm over all corpora, as text."""
+    held, name = row.summary, frame.study.metric
+    cells = tuple(interval(row.effects.get(block.corpus.name), sign=True) for block in frame.blocks)
+    if held is None or row.verdict is None:
+        return AcrossLine(arm=row.arm, cells=cells, mean="–", p="", spread="–", share="–",
+                          symbol="·", kind="none", note=row.reason)  # fmt: skip
+    return AcrossLine(
+        arm=row.arm,
+        cells=cells,
+        mean=interval(held, sign=True),
+        p=p_value(row.p_holm),
+        spread=difference_in(held.spread, name),
+        share=f"{held.heterogeneity:.0%}".replace("%", " %"),
+        symbol=SYMBOLS[row.verdict],
+        kind=row.verdict.value,
+        note="",
     )
 
 
@@ -153,6 +192,15 @@ def _data(frame: Frame) -> str:
         "schema": 1,
         "study": plain(frame.study),
         "counts": plain(frame.counts),
+        "across": [
+            {
+                "arm": row.arm.name,
+                "summary": plain(row.summary),
+                "p_holm": row.p_holm,
+                "note": row.reason,
+            }
+            for row in across(frame)
+        ],
         "corpora": [
             {"corpus": plain(b.corpus), "arms": [_arm_data(a) for a in b.arms]}
             for b in frame.blocks

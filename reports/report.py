@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from serlab.bench.errors import BadFile
+from serlab.reports.across import across, across_csv
 from serlab.reports.figure import FIGURES, Absent, Drawn, write_figure
 from serlab.reports.frame import load_frame
 from serlab.reports.page import render
@@ -45,6 +46,9 @@ def _write(frame: Frame, folder: Path) -> Path:
         prefix = f"{index}-{_slug(corpus)}-" if len(frame.blocks) > 1 else ""
         figures[corpus], absent[corpus] = _figures(block, folder / "figures", prefix)
         tables[corpus] = write_tables(block, folder / "tables", f"{prefix}ablation")
+    if rows := across(frame):
+        text = across_csv(rows)
+        (folder / "tables" / "across-corpora.csv").write_text(text, encoding="utf-8", newline="")
     page = folder / "index.html"
     page.write_text(render(frame, figures, absent, tables), encoding="utf-8", newline="")
     return page

@@ -126,6 +126,7 @@ NORMALISATIONS = {
     "none": "features are not normalised",
     "train": "features are normalised with statistics of the training part alone",
     "speaker": "features are normalised per speaker, test speakers included (TRANSDUCTIVE)",
+    "corpus": "features are normalised per corpus, the tested one included (TRANSDUCTIVE)",
 }
 
 SELECTIONS = {

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from serlab.bench.metrics.base import METRICS, metric
+from serlab.bench.statistics.corpora import Summary
 from serlab.bench.statistics.records import Estimate
 from serlab.reports.records import Arm, Block
 
@@ -47,7 +48,7 @@ def wrapped(text: object, width: int, lines: int = 2) -> str:
 # --- numbers -------------------------------------------------------------------------------
 
 
-def places(estimate: Estimate) -> int:
+def places(estimate: Estimate | Summary) -> int:
     """Decimals that an interval warrants: two digits of its half-width, 3 or 4 of them.
 
     Example:
@@ -71,7 +72,7 @@ def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
-def interval(estimate: Estimate | None, *, sign: bool = False) -> str:
+def interval(estimate: Estimate | Summary | None, *, sign: bool = False) -> str:
     """``0.612 [0.587, 0.637]``; the value alone where no interval can be given."""
     if estimate is None:
         return "–"
