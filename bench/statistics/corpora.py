@@ -58,7 +58,9 @@ def across_corpora(estimates: Sequence[Estimate], *, level: float = 0.95) -> Sum
         errors = [e.se for e in estimates]
         raise Undefined("standard errors", errors, "one above 0 on every corpus, for its weight")
     effects = np.array([e.mean for e in estimates])
-    found = combine_effects(effects, np.array([e.se for e in estimates]) ** 2, method_re="iterated")
+    variances = np.array([e.se for e in estimates]) ** 2
+    with np.errstate(divide="ignore"):  # its own I squared, where all effects are equal
+        found = combine_effects(effects, variances, method_re="iterated")
     df = len(estimates) - 1
     mean = float(found.mean_effect_re)
     se = float(found.sd_eff_w_re * math.sqrt(max(1.0, found.scale_hksj_re)))

@@ -23,7 +23,10 @@ CORPORA = ("emodb", "urdu", "ravdess")
 @pytest.fixture(scope="module")
 def run(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = fake.FakeStudy(
-        corpora=CORPORA, epochs=0, lost={("pooling=mean", "fold0", 0): Status.FAILED}
+        corpora=CORPORA,
+        skill={"base": 0.75, "pooling=mean": 0.55, "filters=square": 0.90},
+        epochs=0,
+        lost={("pooling=mean", "fold0", 0): Status.FAILED},
     )
     folder: Path = fake.write_fake_run(tmp_path_factory.mktemp("corpora") / "run", study)
     return folder
@@ -62,8 +65,9 @@ def test_one_corpus_has_nothing_across(run: Path) -> None:
     assert across(replace(frame, blocks=frame.blocks[:1])) == ()
 
 
-def test_page_and_table_tell_it(run: Path, tmp_path: Path) -> None:
+def test_page_and_table_tell_it(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The section comes first, its file lies beside the page, its numbers are in the JSON."""
+    monkeypatch.setattr("serlab.reports.report._figures", lambda *_: ([], []))
     page = write_report(run, tmp_path)
     text = page.read_text(encoding="utf-8")
     assert text.index("Over 3 corpora") < text.index("Verdict on")
