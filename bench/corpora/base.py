@@ -9,9 +9,10 @@ they are published), ``options`` (their defaults) and, where a file will do as r
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,18 @@ def _like(default: Scalar, value: Scalar, key: str) -> Scalar:
     return value
 
 
+def corpus_of(name: str, utterances: Iterable[Utterance], labels: Iterable[str]) -> Corpus:
+    """The corpus with the licence and the source that its registration tells."""
+    facts = CORPORA.entry(name).facts
+    return Corpus(
+        name=name,
+        utterances=tuple(utterances),
+        labels=tuple(sorted(set(labels))),
+        licence=facts["licence"],
+        source=facts["source"],
+    )
+
+
 def choice(options: Mapping[str, Scalar], name: str, known: tuple[str, ...]) -> str:
     """An option's value, if it is one of the known ones. Raises UnknownName."""
     value = str(options[name])
@@ -117,16 +130,26 @@ class Scheme:
     pattern: re.Pattern[str]
     words: str
     """The scheme for people, with an example."""
+    folders: bool = False
+    """Whether folders tell something too: the pattern, whose groups then name the utterance, is
+    matched with the end of the path below the root, such as ``AudioData/DC/a01``."""
+
+    def match(self, path: Path, root: Path) -> re.Match[str] | None:
+        """What the name of a file below the root says; None where it is not named so."""
+        if not self.folders:
+            return self.pattern.fullmatch(path.stem)
+        below = path.relative_to(root).with_suffix("").as_posix()
+        return re.fullmatch(rf"(?:.*/)?{self.pattern.pattern}", below, self.pattern.flags)
+
+    def key(self, path: Path, match: re.Match[str]) -> object:
+        """What no two utterances have in common."""
+        return match.groups() if self.folders else path.stem
 
 
 def audio_files(root: Path) -> tuple[list[Path], int]:
-    """Audio files at any depth in order of path, and the number of files of other kinds.
-
-    Hidden files and folders (a name with a dot first) are not looked at; a folder that links
-    lead to more than once is read once.
-    """
+    """Audio files at any depth in order of path, and the number of files of other kinds."""
     found, n_others = [], 0
-    for path in _walk(root):
+    for path in files_below(root):
         if path.suffix.lower() in SUFFIXES:
             found.append(path)
         else:
@@ -134,7 +157,12 @@ def audio_files(root: Path) -> tuple[list[Path], int]:
     return sorted(found), n_others
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def files_below(root: Path) -> Iterator[Path]:
+    """Files at any depth.
+
+    Hidden files and folders (a name with a dot first) are not looked at; a folder that links
+    lead to more than once is read once.
+    """
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
@@ -147,7 +175,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def named_files(root: Path, scheme: Scheme, *, unknown: str) -> list[tuple[Path, re.Match[str]]]:
-    """The corpus's files with what their names say.
+    """The corpus's files with what their names say; of a folder's copies one is taken.
 
     Args:
         root: the corpus's folder.
@@ -155,10 +183,11 @@ def named_files(root: Path, scheme: Scheme, *, unknown: str) -> list[tuple[Path,
         unknown: ``"skip"`` leaves out audio files with other names, ``"error"`` refuses them.
 
     Raises:
-        BadFile: no file follows the scheme, one does not, or one utterance is there twice.
+        BadFile: no file follows the scheme, one does not, or one utterance is there twice with
+            unlike contents or in unlike folders.
     """
     paths, n_others = audio_files(root)
-    named = [(path, scheme.pattern.fullmatch(path.stem)) for path in paths]
+    named = [(path, scheme.match(path, root)) for path in paths]
     found = [(path, match) for path, match in named if match]
     if not found:
         raise BadFile(
@@ -174,16 +203,45 @@ def named_files(root: Path, scheme: Scheme, *, unknown: str) -> list[tuple[Path,
             f"({len(strange)} of {len(paths)} audio files; "
             'the option unknown="skip" leaves them out)',
         )
-    _refuse_twins([path for path, _ in found])
-    return found
+    return _without_copies(found, scheme)
 
 
-def _refuse_twins(paths: list[Path]) -> None:
-    first: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in first:
-            raise BadFile(path, f"is the same utterance as {first[path.stem]}; keep one of them")
-        first[path.stem] = path
+def _without_copies(
+    found: list[tuple[Path, re.Match[str]]], scheme: Scheme
+) -> list[tuple[Path, re.Match[str]]]:
+    """Some archives hold their folders twice, one in the other; two unlike files are refused."""
+    first: dict[object, Path] = {}
+    kept = []
+    for path, match in found:
+        other = first.setdefault(scheme.key(path, match), path)
+        if other is path:
+            kept.append((path, match))
+        elif not _copies(path, other):
+            raise BadFile(path, f"is the same utterance as {other}; keep one of them")
+    return kept
+
+
+def _copies(one: Path, other: Path) -> bool:
+    named_alike = (one.parent.name, one.name) == (other.parent.name, other.name)
+    try:
+        return named_alike and filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
+
+
+def agree(path: Path, by_name: str, folders: Mapping[str, str], *, depth: int = 1) -> None:
+    """Raises BadFile where a folder that means something means other than the file's name.
+
+    Args:
+        path: the audio file.
+        by_name: what its name says.
+        folders: what names of folders, in small letters, say.
+        depth: how many folders above the file are looked at.
+    """
+    for folder in path.parents[:depth]:
+        if folders.get(folder.name.lower(), by_name) != by_name:
+            what = f"its name says {by_name} and its folder {folder.name}"
+            raise BadFile(path, f"{what}; it is not known which is right")
 
 
 # --- what a corpus holds, as a hash ---------------------------------------------------------
