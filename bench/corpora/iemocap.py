@@ -80,7 +80,7 @@ _TURN = re.compile(
 )
 _VOTE = re.compile(r"C-E\d+:([^(]*)")
 _SAID = re.compile(r"(\w+)\s*\[\s*[\d.]+\s*-\s*[\d.]+\s*\]\s*:(.*)")
-_WORD = re.compile(r"\s*(\d+)\s+(\d+)\s+-?\d+\s+([^\s(<+]+)(?:\(\d+\))?\s*")
+_WORD = re.compile(r"\s*(\d{1,9})\s+(\d{1,9})\s+-?\d+\s+([^\s(<+]+)(?:\(\d+\))?\s*")
 
 
 @dataclass(frozen=True, kw_only=True)

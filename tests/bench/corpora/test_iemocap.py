@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from trees.iemocap import IMPROVISED, PER_SPEAKER, build, build_all_labels
 
 from serlab.bench.audio import AudioFile
 from serlab.bench.check import check_corpus
 from serlab.bench.contracts import Corpus, ProtocolSpec, Word
 from serlab.bench.corpora.base import CORPORA, load_corpus
-from serlab.bench.errors import BadFile, UnknownName
+from serlab.bench.errors import BadFile, SerlabError, UnknownName
 from serlab.bench.media import VideoFile
 from serlab.bench.protocols import make_split
 
@@ -233,3 +236,18 @@ def test_bad_options(root: Path, option: str) -> None:
     """A value that an option cannot take is told with those that it can."""
     with pytest.raises(UnknownName, match=f'"most" is no value of the option {option}'):
         load(root, **{option: "most"})
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(junk=st.binary(min_size=1, max_size=60), at=st.floats(0, 1))
+def test_any_bytes_in_the_labels(root: Path, junk: bytes, at: float) -> None:
+    """Are read or told in one clear error."""
+    table = root / TABLE
+    whole = table.read_bytes()
+    place = round(at * len(whole))
+    table.write_bytes(whole[:place] + junk + whole[place + len(junk) :])
+    with suppress(SerlabError):
+        load(root)
+    table.write_bytes(whole)

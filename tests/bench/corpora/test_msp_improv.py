@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from trees.msp_improv import build
 
 from serlab.bench.contracts import Corpus, ProtocolSpec
 from serlab.bench.corpora.base import CORPORA, load_corpus
-from serlab.bench.errors import BadFile
+from serlab.bench.errors import BadFile, SerlabError
 from serlab.bench.protocols import make_split
 
 
@@ -141,3 +144,18 @@ def test_missing_and_strange_files(root: Path) -> None:
     (root / "Evalution.txt").unlink()
     with pytest.raises(BadFile, match=r"holds no label file Evalution\.txt"):
         load(root, unknown="skip")
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(junk=st.binary(min_size=1, max_size=60), at=st.floats(0, 1))
+def test_any_bytes_in_the_labels(root: Path, junk: bytes, at: float) -> None:
+    """Are read or told in one clear error."""
+    table = root / "Evalution.txt"
+    whole = table.read_bytes()
+    place = round(at * len(whole))
+    table.write_bytes(whole[:place] + junk + whole[place + len(junk) :])
+    with suppress(SerlabError):
+        load(root)
+    table.write_bytes(whole)
