@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import tiny_models
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from serlab.bench.data import Batch
 from serlab.bench.example import example_batch
 from serlab.bench.features.base import feature
 from serlab.bench.seeds import torch_seeded
-from serlab.models.system import every_input
+from serlab.models.system import STAND_IN, every_input
 from serlab.models.variant import SYSTEMS, make, options_of, resolve
 
 NETWORKS = [
@@ -37,6 +38,23 @@ BESIDE: Mapping[tuple[str, str], Mapping[str, Scalar]] = {
     ("tzirakis2021", "reversal_schedule"): {"adversary": "speaker"},
 }
 """What a slot needs beside itself to have a part in anything."""
+
+MODELS = {
+    ("functionals", "encoder"): ("encoder", "wav2vec2"),
+    ("text", "sentence_encoder"): ("text_encoder", "text"),
+}
+"""Options that need a pretrained model: the setting that names it, and what kind it is."""
+
+
+def with_models(changes: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The changes, with tiny models for the options that need one."""
+    named = {
+        setting: tiny_models.shared(kind)
+        for (slot, option), (setting, kind) in MODELS.items()
+        if changes.get(slot) == option
+    }
+    return {**named, **changes}
+
 
 SECONDS = (1.0, 1.6, 1.3, 0.9)
 
@@ -88,12 +106,12 @@ def build(
     target: Target = "emotion",
 ) -> Built:
     """A system's network for four classes, or three dimensions. Raises SerlabError."""
-    made = make(resolve(system, preset, {**SHRUNK[system], **(changes or {})}))
+    made = make(resolve(system, preset, {**SHRUNK[system], **with_models(changes or {})}))
     inputs = {name: feature(spec) for name, spec in every_input(made).items()}
     sizes = Sizes(
         n_classes=4 if target == "emotion" else 3,
         n_speakers=5,
-        n_features={name: one.n_values for name, one in inputs.items()},
+        n_features={name: one.n_values or STAND_IN for name, one in inputs.items()},
         rate_hz={name: one.rate_hz for name, one in inputs.items()},
         n_corpora=3,
         target=target,

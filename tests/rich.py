@@ -27,7 +27,7 @@ from serlab.bench.data import Rated
 from serlab.bench.features.base import feature
 from serlab.bench.protocols import make_split
 from serlab.bench.trial import Bench, run_fold
-from serlab.models.system import every_input
+from serlab.models.system import STAND_IN, every_input
 from serlab.models.variant import make, resolve
 
 LABELS = ("anger", "happiness", "neutral", "sadness")
@@ -86,7 +86,7 @@ def arrays(system: System, utterances: Sequence[Utterance]) -> dict[str, dict[st
     found: dict[str, dict[str, FloatArray]] = {}
     for name, spec in every_input(system).items():
         made = feature(spec)
-        found[name] = {u.id: _array(u, made.n_values, made.rate_hz) for u in utterances}
+        found[name] = {u.id: _array(u, made.n_values or STAND_IN, made.rate_hz) for u in utterances}
     return found
 
 

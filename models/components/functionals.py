@@ -22,7 +22,6 @@ class VectorSettings:
         "mean", "over the encoder's frames", choices=("mean", "mean_std")
     )
     supplied: str = setting("features", "for functionals=supplied: the vector's name in the corpus")
-    supplied_size: int = setting(56, "values of that vector", low=1)
 
 
 @OPTIONS.register("functionals.core", source="ours", tag="I")
@@ -60,5 +59,4 @@ def encoder(settings: VectorSettings) -> FeatureSpec:
 @OPTIONS.register("functionals.supplied", source="the corpus's own table", tag="I")
 def supplied(settings: VectorSettings) -> FeatureSpec:
     """A vector that the corpus itself supplies, such as features of a table."""
-    chosen = {"name": settings.supplied, "size": settings.supplied_size}
-    return FeatureSpec(name="supplied", settings=chosen)
+    return FeatureSpec(name="supplied", settings={"name": settings.supplied, "size": 0})

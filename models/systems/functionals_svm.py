@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from serlab.bench.contracts import FeatureSpec, FloatArray, Sizes, setting
+from serlab.models.components.functionals import VectorSettings
 from serlab.models.components.margins import softened
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(VectorSettings):
     """Hyperparameters; fixed beforehand, searched by nothing."""
 
     c: float = setting(1e-3, "inverse strength of the L2 penalty", tag="R", low=1e-9)
@@ -43,7 +44,7 @@ class FunctionalsSVM(BaseSystem[Settings]):
 
     def inputs(self) -> Mapping[str, FeatureSpec]:
         """One vector an utterance."""
-        return {"vector": self.option("functionals")()}
+        return {"vector": self.option("functionals")(self.settings)}
 
     def build(self, sizes: Sizes) -> LinearSVM:
         """The machine, not yet fitted."""

@@ -6,10 +6,11 @@ gradient reversal makes the encoder unlearn who speaks, on unlabelled utterances
 abstracts could be read: the architecture is that of the public re-implementation of the 2020
 paper [R], which has no adversary, and everything else is a choice [I], an option or a setting.
 
-Its acoustic vectors are unknown. The default is the functionals that need no further library;
-"egemaps" and "compare2016" are options of the slot. The small preset reverses by 0.1, as the
-closest public code does (SIDANN, ICMI 2020 [R]): at 1.0, on the synthetic corpus, the speaker head
-does worse than guessing and a probe tells the speakers better than without an adversary.
+Its acoustic and text vectors are unknown. The defaults are the functionals that need no further
+library and the mean of word vectors; the slots offer others, pretrained encoders among them. The
+small preset reverses by 0.1, as the closest public code does (SIDANN, ICMI 2020 [R]): at 1.0, on
+the synthetic corpus, the speaker head does worse than guessing and a probe tells the speakers
+better than without an adversary.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from serlab.bench.contracts import FeatureSpec, Scalar, Segments, Sizes, Unlabelled, setting
+from serlab.bench.contracts import FeatureSpec, Segments, Sizes, Unlabelled, setting
 from serlab.bench.data import Batch
 from serlab.bench.network import Output
 from serlab.models.components.adversary import AdversarialSettings
 from serlab.models.components.context import Turns
+from serlab.models.components.functionals import VectorSettings
 from serlab.models.components.losses import emotion_loss
+from serlab.models.components.text import TextSettings
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
 
@@ -32,11 +35,9 @@ MODALITIES = ("audio", "text")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(AdversarialSettings):
-    """Hyperparameters beside those of training and of the speaker head."""
+class Settings(AdversarialSettings, VectorSettings, TextSettings):
+    """Hyperparameters beside those of training, of the speaker head and of the inputs."""
 
-    vectors: str = setting("hashed", "word vectors: hashed, synth-text, synth-speech or a file")
-    vector_size: int = setting(100, "values of a word vector", tag="R", low=1)
     fused_width: int = setting(
         100, "values of each projected and of the fused vector", tag="R", low=1
     )
@@ -60,6 +61,7 @@ class Settings(AdversarialSettings):
     targets=("emotion",),
     slots={
         "functionals": "core",
+        "text": "word_vectors",
         "fusion": "attention",
         "context": "gru_attention",
         "head": "tanh",
@@ -109,15 +111,8 @@ class Lian2019(BaseSystem[Settings]):
 
     def inputs(self) -> Mapping[str, FeatureSpec]:
         """One vector an utterance for each modality that the fusion reads."""
-        words: dict[str, Scalar] = {
-            "vectors": self.settings.vectors,
-            "size": self.settings.vector_size,
-        }
-        every = {
-            "audio": self.option("functionals")(),
-            "text": FeatureSpec(name="text", settings=words),
-        }
-        return {name: every[name] for name in self.modalities()}
+        slots = {"audio": "functionals", "text": "text"}
+        return {name: self.option(slots[name])(self.settings) for name in self.modalities()}
 
     def unlabelled(self) -> tuple[Unlabelled, ...]:
         """As the unlabelled slot says."""

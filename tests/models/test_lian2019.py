@@ -81,7 +81,10 @@ def every_option() -> Iterator[tuple[str, str]]:
     """Each option of each slot but those of the features, and adversaries of what it has not."""
     for slot in SLOTS:
         for option in options_of(slot):
-            if slot != "functionals" and option not in ("modality", "speaker_and_corpus"):
+            if slot not in ("functionals", "text") and option not in (
+                "modality",
+                "speaker_and_corpus",
+            ):
                 yield slot, option
 
 
