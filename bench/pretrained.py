@@ -134,6 +134,10 @@ def tokeniser_of(folder: Path, hashes: tuple[str, ...]) -> Any:
     """What makes a text model's input of a text. Raises BadFile."""
     from transformers import AutoTokenizer
 
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+    if not any(path for name in names for path in folder.glob(name)):
+        # transformers would make one without a word, to which all texts are alike
+        raise BadFile(folder, f"has no vocabulary: none of {', '.join(names)}")
     return _part(AutoTokenizer, folder, "has no tokeniser that transformers can load")
 
 

@@ -221,10 +221,11 @@ class TextEncoder(Reader):
     revision: str = setting("", "branch, tag or commit on the hub; empty is its main branch")
 
     def __post_init__(self) -> None:
-        """Finds the model and checks that it is an encoder of text."""
+        """Finds the model and checks that it is an encoder of text, with a vocabulary."""
         config = self._config
         if config.model_type in SPEECH or config.is_encoder_decoder:
             raise BadFile(self._folder, f"is a {config.model_type}, and no encoder of text")
+        tokeniser_of(self._folder, self._hashes)
 
     @property
     def n_values(self) -> int:
