@@ -114,13 +114,13 @@ def test_shared_speaker() -> None:
 
 
 def test_shared_recording() -> None:
-    """Segments of one recording on two sides are a leak."""
+    """Segments of one recording by two speakers, on two sides, are a warning: a dialogue."""
     held = corpus(
         utterance("a-joy", "a", "joy", source="tape"),
         utterance("c-joy", "c", "joy", source="tape"),
     )
     finding = only(audit_split(held, split()))
-    assert (finding.kind, finding.severity, finding.count) == ("recording", "leak", 1)
+    assert (finding.kind, finding.severity, finding.count) == ("recording", "warning", 1)
     assert "tape" in finding.text
 
 
