@@ -6,10 +6,11 @@ Reading is by soundfile (libsndfile), resampling by soxr; nothing is resampled u
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -111,18 +112,37 @@ def refuse_absent(path: Path) -> None:
         raise BadFile(path, "is empty (0 bytes)")
 
 
+def audio_of_bytes(data: bytes, name: str) -> Audio:
+    """The audio of a sound file's bytes, as `AudioFile.read` gives it. Raises BadFile."""
+    if not data:
+        raise BadFile(name, "is empty (0 bytes)")
+    stream = io.BytesIO(data)
+    _refuse_truncated_wav(stream, len(data), name)
+    with _sound_file(stream, name) as file:
+        samples, rate = _samples(file, 0, file.frames, name), int(file.samplerate)
+    return usable(samples, rate, name)
+
+
 def _open(path: Path) -> Any:  # soundfile is untyped
     refuse_absent(path)
     try:
-        _refuse_truncated_wav(path)
-        return soundfile.SoundFile(path)
-    except soundfile.LibsndfileError as error:
-        raise BadFile(path, f"is no audio that can be read: {error.error_string}") from None
+        with path.open("rb") as stream:
+            _refuse_truncated_wav(stream, path.stat().st_size, path)
+        return _sound_file(path, path)
     except OSError as error:
         raise BadFile(path, f"cannot be read: {error.strerror}") from None
 
 
-def _samples(file: Any, first: int, count: int, path: Path) -> FloatArray:  # see _open
+def _sound_file(file: Path | BinaryIO, name: str | Path) -> Any:  # soundfile is untyped
+    if not isinstance(file, Path):
+        file.seek(0)
+    try:
+        return soundfile.SoundFile(file)
+    except soundfile.LibsndfileError as error:
+        raise BadFile(name, f"is no audio that can be read: {error.error_string}") from None
+
+
+def _samples(file: Any, first: int, count: int, path: str | Path) -> FloatArray:  # see _sound_file
     parts, left = [], count
     try:
         file.seek(first)
@@ -139,22 +159,20 @@ def _samples(file: Any, first: int, count: int, path: Path) -> FloatArray:  # se
     return np.ascontiguousarray(np.concatenate(parts)) if parts else np.zeros(0, np.float32)
 
 
-def _refuse_truncated_wav(path: Path) -> None:
+def _refuse_truncated_wav(file: BinaryIO, size: int, path: str | Path) -> None:
     """Libsndfile reads what is left of a truncated RIFF file without a word; this does not."""
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return
+    while len(chunk := file.read(8)) == 8:
+        name, length = struct.unpack("<4sI", chunk)
+        here = file.tell()
+        if name == b"data":
+            if length not in (0, 0xFFFFFFFF) and here + length > size:  # 0, -1: streamed
+                what = f"{size - here} of {length} bytes of samples are there"
+                raise BadFile(path, f"is truncated: {what}")
             return
-        size = path.stat().st_size
-        while len(chunk := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", chunk)
-            here = file.tell()
-            if name == b"data":
-                if length not in (0, 0xFFFFFFFF) and here + length > size:  # 0, -1: streamed
-                    what = f"{size - here} of {length} bytes of samples are there"
-                    raise BadFile(path, f"is truncated: {what}")
-                return
-            file.seek(here + length + length % 2)
+        file.seek(here + length + length % 2)
     raise BadFile(path, "is truncated: it ends before its samples begin")
 
 

@@ -14,6 +14,56 @@ EMOTIONS = (
 )  # fmt: skip
 """The one word that every reader of a corpus has for an emotion, whatever the corpus calls it."""
 
+NAMES: Mapping[str, str] = {
+    "amused": "amusement",
+    "ang": "anger",
+    "angry": "anger",
+    "bored": "boredom",
+    "calmness": "calm",
+    "contemptuous": "contempt",
+    "dis": "disgust",
+    "disgusted": "disgust",
+    "disappointed": "disappointment",
+    "exc": "excitement",
+    "excited": "excitement",
+    "fea": "fear",
+    "fearful": "fear",
+    "afraid": "fear",
+    "scared": "fear",
+    "anxiety": "fear",
+    "fru": "frustration",
+    "frustrated": "frustration",
+    "hap": "happiness",
+    "happy": "happiness",
+    "joy": "happiness",
+    "joyful": "happiness",
+    "neu": "neutral",
+    "neutrality": "neutral",
+    "oth": "other",
+    "sad": "sadness",
+    "sleepy": "sleepiness",
+    "sur": "surprise",
+    "surprised": "surprise",
+    "xxx": "",
+    "no_agreement": "",
+    "unknown": "",
+}
+"""What tables that anybody made call the emotions of `EMOTIONS`; empty where they name none.
+
+Anxiety is fear, as in other corpora that had to choose (EmoDB's Angst) [I]."""
+
+
+def canonical(word: str) -> str:
+    """The word of `EMOTIONS` for a label; the label itself where none is known.
+
+    Example:
+        >>> canonical(" Happy"), canonical("xxx"), canonical("pensive")
+        ('happiness', '', 'pensive')
+    """
+    plain = word.strip().lower()
+    return plain if plain in EMOTIONS else NAMES.get(plain, word.strip())
+
+
 FOUR = ("anger", "happiness", "neutral", "sadness")
 
 SCHEMES: Mapping[str, Mapping[str, str]] = {
