@@ -13,7 +13,7 @@ from pathlib import Path
 
 from serlab.bench.audio import AudioFile
 from serlab.bench.contracts import Corpus, Scalar, Utterance
-from serlab.bench.corpora.base import CORPORA, Scheme, choice, named_files
+from serlab.bench.corpora.base import CORPORA, Scheme, choice, corpus_of, named_files
 
 EMOTIONS = {
     "W": "anger",  # Wut, Ärger
@@ -85,13 +85,8 @@ def emodb(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     """
     assert root is not None
     files = named_files(root, SCHEME, unknown=choice(options, "unknown", ("error", "skip")))
-    return Corpus(
-        name="emodb",
-        utterances=tuple(_utterance(path, match) for path, match in files),
-        labels=tuple(sorted(EMOTIONS.values())),
-        licence="free for research use",
-        source="Burkhardt et al., Interspeech 2005",
-    )
+    utterances = (_utterance(path, match) for path, match in files)
+    return corpus_of("emodb", utterances, EMOTIONS.values())
 
 
 def _utterance(path: Path, match: re.Match[str]) -> Utterance:

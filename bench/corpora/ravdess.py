@@ -17,7 +17,7 @@ from pathlib import Path
 
 from serlab.bench.audio import AudioFile
 from serlab.bench.contracts import Corpus, Scalar, Utterance
-from serlab.bench.corpora.base import CORPORA, Scheme, choice, named_files
+from serlab.bench.corpora.base import CORPORA, Scheme, choice, corpus_of, named_files
 from serlab.bench.errors import BadFile
 
 EMOTIONS = {
@@ -79,13 +79,7 @@ def ravdess(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     utterances = tuple(_utterance(path, match) for path, match in files)
     if options["faces"]:
         utterances = _with_faces(utterances, root / str(options["faces"]))
-    return Corpus(
-        name="ravdess",
-        utterances=utterances,
-        labels=tuple(sorted(EMOTIONS.values())),
-        licence="CC BY-NC-SA 4.0",
-        source="Livingstone and Russo, PLoS ONE 13(5), 2018",
-    )
+    return corpus_of("ravdess", utterances, EMOTIONS.values())
 
 
 def _utterance(path: Path, match: re.Match[str]) -> Utterance:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from serlab.bench.audio import AudioFile
 from serlab.bench.contracts import Corpus, Scalar, Utterance
-from serlab.bench.corpora.base import CORPORA, Scheme, choice, named_files
+from serlab.bench.corpora.base import CORPORA, Scheme, choice, corpus_of, named_files
 from serlab.bench.errors import BadFile
 
 EMOTIONS = {"A": "anger", "H": "happiness", "N": "neutral", "S": "sadness"}
@@ -46,13 +46,8 @@ def urdu(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     """
     assert root is not None
     files = named_files(root, SCHEME, unknown=choice(options, "unknown", ("error", "skip")))
-    return Corpus(
-        name="urdu",
-        utterances=tuple(_utterance(path, match) for path, match in files),
-        labels=tuple(sorted(EMOTIONS.values())),
-        licence="research use only",
-        source="Latif et al., FIT 2018",
-    )
+    utterances = (_utterance(path, match) for path, match in files)
+    return corpus_of("urdu", utterances, EMOTIONS.values())
 
 
 def _utterance(path: Path, match: re.Match[str]) -> Utterance:
