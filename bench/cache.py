@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, is_dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -213,7 +213,8 @@ class FileMemo:
             return None
         try:
             stat = os.stat(path)
-        except OSError:
+            decoder = version(getattr(source, "decoder", "soundfile"))
+        except (OSError, PackageNotFoundError):
             return None
         if time.time_ns() - stat.st_mtime_ns < _SETTLED_NS:
             return None
@@ -223,7 +224,7 @@ class FileMemo:
             "fields": {**plain(source), "path": os.path.abspath(path)},
             "size": stat.st_size,
             "mtime_ns": stat.st_mtime_ns,
-            "decoder": version("soundfile"),
+            "decoder": decoder,
         }
         return digest(facts)
 

@@ -18,13 +18,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from serlab.bench.audio import FilePart, refuse_absent, usable
+from serlab.bench.audio import AudioFile, FilePart, refuse_absent, usable
 from serlab.bench.contracts import Audio, FloatArray
 from serlab.bench.errors import BadFile, MissingExtra
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int]
 """First row, first column and side of a square."""
+
+SUFFIXES = (".mp4", ".avi", ".mkv", ".flv", ".mov", ".m4v", ".webm")
+"""Video files are known by these."""
 
 FACE_PIXELS = 224
 """Side of a cropped face."""
@@ -151,6 +154,12 @@ class VideoFile(FilePart):
             box = found or box
             faces.append(_square(grey, box))
         return np.stack(faces), n_found
+
+
+def sound_of(path: Path) -> AudioFile | AudioTrack:
+    """The sound of a file, whether of sound alone or of video."""
+    kind = AudioTrack if path.suffix.lower() in SUFFIXES else AudioFile
+    return kind(path=path)
 
 
 # --- files ----------------------------------------------------------------------------------

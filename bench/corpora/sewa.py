@@ -146,7 +146,7 @@ class Traces:
                 less than the delay; names the line.
         """
         columns: Sequence[int] = (1, 2, 3, 4)  # after the recording's name
-        rows, times = [], list[float]()
+        rows, times = list[list[float]](), list[float]()
         for line, cells in _lines(self.path, -1):
             if not rows and not _number(cells[1] if len(cells) > 1 else ""):
                 columns = self._columns(line, cells)
