@@ -17,8 +17,9 @@ from pathlib import Path
 
 from serlab.bench.audio import AudioFile
 from serlab.bench.contracts import Corpus, Scalar, Utterance
-from serlab.bench.corpora.base import CORPORA, Scheme, choice, corpus_of, named_files
+from serlab.bench.corpora.base import CORPORA, Scheme, choice, corpus_of, files_below, named_files
 from serlab.bench.errors import BadFile
+from serlab.bench.media import SUFFIXES, VideoFile
 
 EMOTIONS = {
     "01": "neutral",
@@ -61,7 +62,7 @@ SCHEME = Scheme(
         "surprise": 192,
     },
     protocols=("speaker-groups",),
-    options={"unknown": "error", "faces": ""},
+    options={"unknown": "error", "faces": "", "video": "none"},
 )
 def ravdess(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     """Acted English speech, 8 emotions, 24 speakers, 2 sentences.
@@ -70,15 +71,22 @@ def ravdess(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     compressed by gzip): only the clips in its column ``audio_file`` are taken, and the columns
     ``..._mean`` and ``..._std`` that follow its column ``file`` are supplied as "face".
 
+    The option ``video`` is "none", "face" or "whole": what is seen of the video files that lie
+    below the folder (``Video_Speech_Actor_01`` ... as distributed), whose names begin with 02
+    (pictures alone) or 01 (with sound) in place of 03.
+
     Raises:
         BadFile: the folder has none of the corpus's files, or one with another name; the table
-            cannot be read, or names a clip that is not there.
+            cannot be read, or names a clip that is not there; a clip has no video.
     """
     assert root is not None
     files = named_files(root, SCHEME, unknown=choice(options, "unknown", ("error", "skip")))
     utterances = tuple(_utterance(path, match) for path, match in files)
     if options["faces"]:
         utterances = _with_faces(utterances, root / str(options["faces"]))
+    video = choice(options, "video", ("none", "face", "whole"))
+    if video != "none":
+        utterances = _with_video(utterances, root, face=video == "face")
     return corpus_of("ravdess", utterances, EMOTIONS.values())
 
 
@@ -100,6 +108,20 @@ def _utterance(path: Path, match: re.Match[str]) -> Utterance:
             "repetition": repetition,
         },
     )
+
+
+def _with_video(
+    utterances: tuple[Utterance, ...], root: Path, *, face: bool
+) -> tuple[Utterance, ...]:
+    """The utterances with their pictures, from the files without sound where there are both."""
+    films = {p.stem: p for p in sorted(files_below(root)) if p.suffix.lower() in SUFFIXES}
+    found = []
+    for u in utterances:
+        path = films.get(f"02{u.id[2:]}", films.get(f"01{u.id[2:]}"))
+        if path is None:
+            raise BadFile(root, f"holds no video 02{u.id[2:]}.mp4 or 01{u.id[2:]}.mp4")
+        found.append(replace(u, video=VideoFile(path=path, crop="face" if face else "none")))
+    return tuple(found)
 
 
 def _with_faces(utterances: tuple[Utterance, ...], table: Path) -> tuple[Utterance, ...]:

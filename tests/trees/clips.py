@@ -19,6 +19,7 @@ def clip(
     video: str = "mpeg4",
     audio: str = "",
     pictures: npt.NDArray[np.uint8] | None = None,
+    seed: str = "",
 ) -> Path:
     """Writes a video with noise as its sound, making the folders above it.
 
@@ -28,11 +29,12 @@ def clip(
         video: codec of the pictures; empty for none.
         audio: codec of the sound, by default the container's usual one; "none" for none.
         pictures: shown (frame, row, column), 25 a second; by default grey, ever lighter.
+        seed: tells its noise from that of a file of the same name in a folder of the same name.
     """
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(list(f"{path.parent.name}/{path.name}".encode()))
+    noise = np.random.default_rng(list(f"{path.parent.name}/{path.name}{seed}".encode()))
     sound = noise.integers(-4000, 4000, round(seconds * RATE_HZ), dtype=np.int16)
     if pictures is None:
         pictures = grey(round(seconds * FPS))

@@ -20,5 +20,6 @@ def build(root: Path) -> None:
                 continue
             for sentence in (1, 2):
                 name = f"s{12 if subject == 11 else subject}_{emotion[:2]}_{sentence}"
-                clip(folder / f"sentence {sentence}" / f"{SLIPS.get(name, name)}.avi")
+                file = folder / f"sentence {sentence}" / f"{SLIPS.get(name, name)}.avi"
+                clip(file, seed=str(subject))
     (root / "subject 1" / "anger" / "Thumbs.db").write_bytes(b"thumbs")
