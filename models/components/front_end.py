@@ -64,3 +64,15 @@ def log_mel(settings: ImageSettings, compression: str) -> FeatureSpec:
             "floor": 1e-5,
         },
     )
+
+
+@OPTIONS.register("front_end.egemaps_lld", source="Eyben et al., IEEE TAC 2016", tag="A")
+def egemaps_lld(settings: ImageSettings, compression: str) -> FeatureSpec:
+    """eGeMAPSv02's 25 descriptors of frames of 10 ms, by openSMILE (research-only licence)."""
+    return FeatureSpec(name="egemaps", settings={"level": "lld"})
+
+
+@OPTIONS.register("front_end.compare2016_lld", source="Schuller et al., Interspeech 2016", tag="A")
+def compare2016_lld(settings: ImageSettings, compression: str) -> FeatureSpec:
+    """ComParE 2016's 65 descriptors of frames of 10 ms, by openSMILE (research-only licence)."""
+    return FeatureSpec(name="compare2016", settings={"level": "lld"})

@@ -21,7 +21,7 @@ from serlab.models.components.adversary import AdversarialSettings
 from serlab.models.components.losses import emotion_loss
 from serlab.models.components.masks import whole_pools
 from serlab.models.system import BaseSystem
-from serlab.models.variant import SYSTEMS, load_option
+from serlab.models.variant import SYSTEMS
 
 KERNELS = ((2, 4), (2, 2), (2, 1))
 """Max pooling after each convolution, frames x bands."""
@@ -48,6 +48,7 @@ class Settings(AdversarialSettings):
     source="Mirsamadi et al., ICASSP 2017; Chen et al., IEEE SPL 2018",
     inputs=("image",),
     slots={
+        "front_end": "log_mel",
         "recurrence": "blstm",
         "frame_pooling": "attention",
         "segmentation": "drawn",
@@ -86,8 +87,8 @@ class CRNN(BaseSystem[Settings]):
     Settings = Settings
 
     def inputs(self) -> Mapping[str, FeatureSpec]:
-        """The log-mel image that other systems see too."""
-        return {"image": load_option("front_end", "log_mel")(self.settings, "none")}
+        """The log-mel image that other systems see too, or descriptors frame by frame."""
+        return {"image": self.option("front_end")(self.settings, "none")}
 
     def build(self, sizes: Sizes) -> nn.Module:
         """The untrained network."""

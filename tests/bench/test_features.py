@@ -177,6 +177,7 @@ TIED = {"speech_encoder": {"model", "revision", "rate_hz"}}
 """Settings that have no other value with the same model; see test_encoders.py."""
 OTHERS: Mapping[str, Scalar] = {
     "layer": 1,
+    "level": "lld",
     "all_layers": True,
     "pooling": "mean",
     "rate_hz": 20000,
@@ -564,18 +565,25 @@ def test_spectral_shape_of_a_tone() -> None:
 # --- openSMILE ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "width"), [("egemaps", 88), ("compare2016", 6373)])
-def test_opensmile_sets(name: str, width: int) -> None:
-    """The sets are openSMILE's own values for the same samples."""
+@pytest.mark.parametrize("level", ["functionals", "lld"])
+@pytest.mark.parametrize(("name", "widths"), [("egemaps", (88, 25)), ("compare2016", (6373, 65))])
+def test_opensmile_sets(name: str, widths: tuple[int, int], level: str) -> None:
+    """The sets are openSMILE's own values for the same samples, at 100 frames a second."""
     opensmile = pytest.importorskip("opensmile")
     audio = voice(140.0)
     kind = {"egemaps": "eGeMAPSv02", "compare2016": "ComParE_2016"}[name]
+    own = {"functionals": "Functionals", "lld": "LowLevelDescriptors"}[level]
     smile = opensmile.Smile(
-        feature_set=opensmile.FeatureSet[kind], feature_level=opensmile.FeatureLevel.Functionals
+        feature_set=opensmile.FeatureSet[kind], feature_level=opensmile.FeatureLevel[own]
     )
     expected = smile.process_signal(audio.samples, RATE).to_numpy()
-    values = make(name).compute(audio)
-    assert values.shape == (1, width)
+    made = make(name, level=level)
+    values = made.compute(audio)
+    if level == "functionals":
+        assert values.shape == (1, widths[0])
+    else:
+        assert values.shape[1] == made.n_values == widths[1]
+        assert len(values) == pytest.approx(audio.duration_s * made.rate_hz, abs=7)
     np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
