@@ -201,8 +201,8 @@ def _emotions(columns: list[_Column], asked: str, where: object) -> dict[Place, 
     parts = [c.part for c in found]
     if not asked and len(found) > 1 and (None in parts or len(set(parts)) < len(parts)):
         several = ", ".join(c.full for c in found)
-        raise BadFile(str(where), f"which are the emotions? {several}: say emotion="
-                      f'"table.column" (* stands for anything), of {listed}')  # fmt: skip
+        what = f'which are the emotions, {several}? Say emotion="table.column" (* is anything)'
+        raise BadFile(str(where), what)
     return _merged(found, str)
 
 
