@@ -48,7 +48,8 @@ def extract(
         utterances: with unlike ids.
         cache: where values are looked for and kept; None computes all and keeps nothing.
         progress: told after every utterance.
-        workers: processes that compute if it takes more than five seconds; 1 computes here.
+        workers: processes that compute if it takes more than five seconds; 1 computes here. A
+            feature that stays in this process computes in so many threads instead.
 
     Raises:
         SerlabError: an utterance's audio is broken; lists the first five, after all are tried.
@@ -61,8 +62,9 @@ def extract(
     done: dict[str, FloatArray] = {}
     broken: list[str] = []
     job.feature.expect(items)
-    with job.one_thread():
-        for utterance, result in _results(job, items, workers):
+    stays = job.feature.extractor.in_this_process
+    with job.threads(workers if stays else 1):
+        for utterance, result in _results(job, items, 1 if stays else workers):
             if isinstance(result, _Broken):
                 broken.append(result.problem)
             else:
@@ -85,16 +87,15 @@ class _Job:
     cache: Cache | None
 
     @contextmanager
-    def one_thread(self) -> Iterator[None]:
-        """Computes in one thread: the last bits of a product depend on their number."""
-        extractor = self.feature.extractor
-        if "torch" not in extractor.libraries or extractor.in_this_process:
+    def threads(self, number: int) -> Iterator[None]:
+        """Computes in so many threads: the last bits of a product depend on their number."""
+        if "torch" not in self.feature.extractor.libraries:
             yield
             return
         import torch
 
         before = torch.get_num_threads()
-        torch.set_num_threads(1)
+        torch.set_num_threads(number)
         try:
             yield
         finally:
@@ -168,7 +169,6 @@ def _results(
 ) -> Iterator[tuple[Utterance, FloatArray | _Broken]]:
     """Every utterance with what came of it, as they finish."""
     started = time.monotonic()
-    workers = 1 if job.feature.extractor.in_this_process else workers
     for index, utterance in enumerate(items):
         if workers > 1 and time.monotonic() - started >= _ALONE_S:
             yield from _in_processes(job, items[index:], workers)

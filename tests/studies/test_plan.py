@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tiny_models
 
+from serlab.bench.cache import Cache
+from serlab.bench.contracts import Status
 from serlab.bench.errors import BadValue, SerlabError
+from serlab.bench.trial import run_fold
+from serlab.models.variant import make
 from serlab.studies.facts import arm_facts, resolved
 from serlab.studies.plan import Plan, make_plan, refuse_leaks
 from serlab.studies.specification import load_study
+from serlab.studies.worker import bench_for
 
 STUDY = """
 question = "What runs?"
@@ -185,3 +192,56 @@ def test_relabelling_is_read_from_the_study(tmp_path: Path) -> None:
     """A scheme, and classes that are left out."""
     held = plan(tmp_path, "li2018", options=' }\nrelabel = "quadrants"\nclasses = { neutral = ""')
     assert held.grounds[0].split.labels == ("anger", "happiness", "sadness")
+
+
+def test_an_encoder_that_is_not_named_skips_its_arm(tmp_path: Path) -> None:
+    """With what to name; another arm that has one runs, at the width of its model."""
+    pytest.importorskip("transformers")
+    folder = tiny_models.shared("wav2vec2")
+    named = f'[[arms]]\nset = {{ functionals = "encoder", encoder = "{folder}" }}\n'
+    ablation = '[ablate]\nfunctionals = ["encoder", "supplied"]\n'
+    held = plan(tmp_path, "functionals_svm", arms=named + ablation)
+    assert "needs a model: a folder, or a name" in held.skipped["functionals=encoder"]
+    assert 'needs a supplied vector "features"' in held.skipped["functionals=supplied"]
+    runs = {job.arm: job.trial for job in held.jobs()}
+    assert len(runs) == 2
+    (encoder,) = runs.keys() - {"base"}
+    assert len(runs[encoder].outside) == 3, "weights, configuration and front end"
+    with pytest.raises(SerlabError, match="the base cannot run here: speech_encoder needs a model"):
+        plan(tmp_path, "functionals_svm", set='functionals = "encoder"')
+
+
+def test_an_encoder_serves_a_fold(tmp_path: Path) -> None:
+    """From the corpus through the cache to scores, as a worker does it."""
+    pytest.importorskip("transformers")
+    folder = tiny_models.shared("hubert")
+    chosen = f'functionals = "encoder", encoder = "{folder}", encoder_pooling = "mean_std"'
+    held = plan(tmp_path, "functionals_svm", set=chosen)
+    (job,) = held.jobs()
+    system = make(job.trial.variant)
+    bench = bench_for(job.ground, system, Cache(tmp_path / "cache"))
+    assert {x.shape for x in bench.arrays["vector"].values()} == {(1, 2 * tiny_models.WIDTH)}
+    result = run_fold(job.trial, job.arm, job.ground.split.folds[0], system, bench)
+    assert result.status is Status.COMPLETED, result.reason
+    assert result.predictions is not None
+    assert np.isfinite(result.predictions.scores).all()
+
+
+def test_counts_of_words_reach_the_bench_unscaled(tmp_path: Path) -> None:
+    """A worker's bench knows that no normalisation touches them, and what is said is counted."""
+    held = plan(tmp_path, "text_svm", arms='[[baselines]]\nsystem = "functionals_svm"')
+    found = {job.arm: job for job in held.jobs()}
+    words = bench_for(held.grounds[0], make(found["base"].trial.variant), None)
+    assert words.unscaled == {"text"}
+    spoken = words.corpus.utterances[0]
+    assert words.arrays["text"][spoken.id].sum() == len((spoken.text or "").split())
+
+
+def test_unknown_words_are_a_note_of_the_corpus(tmp_path: Path) -> None:
+    """Their share stands beside what else a reader must be told."""
+    path = tmp_path / "few.vec"
+    path.write_text("and 1 2\nwith 3 4\nwe 5 6\nyou 7 8\nsee 9 1\nhome 2 3\n", encoding="utf-8")
+    held = plan(tmp_path, "lian2019", set=f'vectors = "{path}"')
+    (note,) = [note for note in held.grounds[0].notes if "does not know" in note]
+    assert note.startswith(f"the space {path} does not know ")
+    assert note.endswith("in their place: zero")
