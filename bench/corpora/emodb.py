@@ -74,7 +74,7 @@ SCHEME = Scheme(
         "neutral": 79,
         "sadness": 62,
     },
-    protocols=("leave-one-speaker-out",),
+    protocols=("leave-one-speaker-out", "speaker-and-sentence-groups"),
     options={"unknown": "error"},
 )
 def emodb(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:

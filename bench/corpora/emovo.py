@@ -66,7 +66,7 @@ SCHEME = Scheme(
         "sadness": 84,
         "surprise": 84,
     },
-    protocols=("leave-one-speaker-out",),
+    protocols=("leave-one-speaker-out", "speaker-and-sentence-groups"),
     options={"unknown": "error"},
 )
 def emovo(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:

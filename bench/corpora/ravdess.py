@@ -61,7 +61,7 @@ SCHEME = Scheme(
         "sadness": 192,
         "surprise": 192,
     },
-    protocols=("speaker-groups",),
+    protocols=("speaker-groups", "speaker-and-sentence-groups"),
     options={"unknown": "error", "faces": "", "video": "none"},
 )
 def ravdess(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
