@@ -137,6 +137,10 @@ SELECTIONS = {
 }
 
 
+UNITS = {"leave-one-session-out": "session", "sentence-groups": "sentence"}
+"""What is held out to select, where it is no speaker."""
+
+
 def protocol_words(corpus: CorpusFacts) -> str:
     """The protocol as a reader of a paper would want it told."""
     held: Mapping[str, Any] = corpus.protocol
@@ -145,7 +149,7 @@ def protocol_words(corpus: CorpusFacts) -> str:
     if held.get("max_folds"):
         parts[0] += f" (only the first {held['max_folds']} are run)"
     if held.get("validation"):
-        unit = "session" if held.get("split") == "leave-one-session-out" else "speaker"
+        unit = UNITS.get(str(held.get("split")), "speaker")
         parts.append(f"{plural(held['validation'], unit)} of the training side held out to select")
     parts.append(NORMALISATIONS.get(str(held.get("normalisation")), "normalisation not recorded"))
     selection = SELECTIONS.get(str(held.get("selection")), "selection not recorded")

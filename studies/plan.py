@@ -361,13 +361,26 @@ def _grounds(
 
 def _alone(study: Study, read: _Read) -> Ground:
     """A corpus cut into folds by itself."""
+    split = make_split(read.corpus, study.protocol)
     return Ground(
         corpus=read.corpus,
         data=corpus_digest(read.corpus),
-        split=make_split(read.corpus, study.protocol),
+        split=split,
         audit=(),
-        notes=(*read.notes, *_notes(study, read.corpus)),
+        notes=(*read.notes, *_notes(study, read.corpus), *_in_no_fold(read.corpus, split)),
     )
+
+
+def _in_no_fold(corpus: Corpus, split: Split) -> tuple[str, ...]:
+    """Labelled utterances that files of folds leave out."""
+    if split.protocol.split != "file" or split.protocol.max_folds:
+        return ()
+    used = {i for fold in split.folds for part in Part for i in fold.part(part)}
+    left = [u.id for u in corpus.utterances if u.emotion in split.labels and u.id not in used]
+    if not left:
+        return ()
+    shown = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
+    return (f"in no fold of the files: {len(left)} utterances ({shown})",)
 
 
 def _unseen(study: Study, read: Sequence[_Read]) -> list[Ground]:
