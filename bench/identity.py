@@ -14,6 +14,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from serlab.bench.cache import default_root
 from serlab.bench.errors import BadFile, BadValue
 
@@ -40,6 +42,11 @@ def file_hashes(paths: Iterable[Path]) -> dict[Path, str]:
 def file_hash(path: Path) -> str:
     """SHA-256 of one file's bytes. Raises BadFile."""
     return file_hashes([path])[path]
+
+
+def vector_hash(values: Iterable[float]) -> str:
+    """SHA-256 of numbers, as 64-bit floats."""
+    return hashlib.sha256(np.array(values, "<f8").tobytes()).hexdigest()
 
 
 def source_files(source: Any) -> list[Path]:  # an audio or array source

@@ -20,7 +20,7 @@ from typing import Any
 from serlab.bench.audio import SUFFIXES, AudioFile
 from serlab.bench.contracts import Corpus, Scalar, Utterance, digest
 from serlab.bench.errors import BadFile, BadValue, SerlabError, UnknownName
-from serlab.bench.identity import file_hashes, source_files, source_identity
+from serlab.bench.identity import file_hashes, source_files, source_identity, vector_hash
 from serlab.bench.registry import Registry
 
 CORPORA = Registry("corpus", "serlab.bench.corpora")
@@ -264,6 +264,7 @@ def corpus_digest(corpus: Corpus) -> str:
 
 def _row(utterance: Utterance, hashes: Mapping[Path, str]) -> dict[str, Any]:
     row = {key: value for key, value in vars(utterance).items() if key != "facts"}
+    row["supplied"] = {name: vector_hash(v) for name, v in utterance.supplied.items()}
     for key in ("audio", "video", "traces"):
         row[key] = _identity(row[key], hashes)
     return row

@@ -311,7 +311,7 @@ def _speakers(
             "utterances for one speaker's, so that every split is marked as leaking",
         )
     told = {
-        str(key): {SEX.get(k, k): str(v) for k, v in about.items() if not pd.isna(v)}
+        str(key): {SEX.get(str(k), str(k)): str(v) for k, v in about.items() if not pd.isna(v)}
         for column in chosen
         for key, about in _labels(db, column).items()
         if isinstance(about, Mapping)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,24 +192,37 @@ class _Csv:
 
     def _words(self, features: Sequence[str]) -> set[str]:
         """Columns that began like numbers, or empty, and hold words, or nothing at all."""
-        words, filled = set(), set()
+        words, empty = set(), set(features)
         for _, cells in csv_rows(self.path):
+            if not empty and _numbers(cells[column] for column in features):
+                continue
             for column in features:
                 text = cells[column]
-                if column not in words and not _may_be_number(text):
+                if not _may_be_number(text):
                     words.add(column)
-                if text and not text.isspace():
-                    filled.add(column)
-        return words | (set(features) - filled)
+                if text.strip():
+                    empty.discard(column)
+            features = [column for column in features if column not in words]
+        return words | empty
 
     def _rows(self, features: Sequence[str]) -> Iterator[_Row]:
         _refuse_no_features(self.path, features)
         kept = set(features)
         for line, cells in csv_rows(self.path):
             where = f"{self.path}:{line}"
-            values = tuple(_number(where, column, cells[column]) for column in features)
+            values = _numbers(cells[column] for column in features)
+            if values is None or not all(map(math.isfinite, values)):
+                values = tuple(_number(where, column, cells[column]) for column in features)
             words = {k: v for k, v in cells.items() if k not in kept and not INDEX.fullmatch(k)}
             yield _Row(where=where, cells=words, features=values)
+
+
+def _numbers(texts: Iterable[str]) -> tuple[float, ...] | None:
+    """The texts as numbers; None where one is none."""
+    try:
+        return tuple(map(float, texts))
+    except ValueError:
+        return None
 
 
 def _may_be_number(text: str) -> bool:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from serlab.bench.contracts import FloatArray, Utterance, digest, setting
 from serlab.bench.errors import BadValue
 from serlab.bench.features.base import FEATURES, Reader
-from serlab.bench.identity import file_hashes, source_files, source_identity
+from serlab.bench.identity import file_hashes, source_files, source_identity, vector_hash
 
 
 @FEATURES.register(
@@ -109,7 +109,7 @@ class Supplied(Reader):
 
     def identity(self, utterance: Utterance) -> str:
         """Hash of the vector."""
-        return digest({"supplied": utterance.supplied.get(self.name)})
+        return vector_hash(utterance.supplied.get(self.name, ()))
 
     def read(self, utterance: Utterance) -> FloatArray:
         """The vector, shape (1, value)."""
