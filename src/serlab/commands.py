@@ -40,8 +40,8 @@ def roots_of(pairs: Iterable[str]) -> dict[str, Path]:
         name, sign, folder = pair.partition("=")
         if not sign or not name or not folder:
             raise BadValue("--root", pair, "NAME=DIR, such as emodb=/data/emodb")
-        if not Path(folder).is_dir():
-            raise BadFile(folder, f"is no folder (--root {name})")
+        if not Path(folder).exists():
+            raise BadFile(folder, f"there is no such folder (--root {name})")
         found[name] = Path(folder)
     return found
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from trees.table import build
 
+from serlab.__main__ import main
 from serlab.bench.contracts import Corpus, FeatureSpec, ProtocolSpec, Status
 from serlab.bench.corpora.base import corpus_digest, load_corpus
 from serlab.bench.corpora.relabel import canonical
@@ -153,6 +154,16 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
     """File, line and column."""
     with pytest.raises(SerlabError, match=message):
         read(write(tmp_path, text))
+
+
+def test_the_command_line_takes_a_file_for_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The root of a table may be the table itself."""
+    build(tmp_path)
+    root = f"table={tmp_path / 'features.csv'}"
+    assert main(["data", "check", "table", "--root", root]) == 0
+    assert "72 utterances, 72 read, 6 speakers" in capsys.readouterr().out
 
 
 def test_options_name_columns_and_labels(tmp_path: Path) -> None:
