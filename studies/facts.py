@@ -7,7 +7,8 @@ from typing import Any
 
 from serlab.bench.contracts import plain
 from serlab.models.variant import make
-from serlab.studies.plan import Ground, Job, Plan
+from serlab.studies.grounds import Ground
+from serlab.studies.plan import Job, Plan
 from serlab.studies.specification import Arm
 
 SCHEMA = 1

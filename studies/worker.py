@@ -32,7 +32,8 @@ from serlab.bench.metrics.base import evaluate
 from serlab.bench.store import Store
 from serlab.bench.trial import Bench, run_fold
 from serlab.models.variant import make, resolve
-from serlab.studies.plan import Ground, Job, Plan, make_plan
+from serlab.studies.grounds import Ground
+from serlab.studies.plan import Job, Plan, make_plan
 from serlab.studies.specification import Arm, Study
 
 OBJECTIVE = "validation"

@@ -49,7 +49,8 @@ from serlab.bench.protocols import make_split
 from serlab.bench.trial import Bench, fold_items
 from serlab.models.system import every_input
 from serlab.models.variant import make, resolve
-from serlab.studies.plan import Ground, make_plan
+from serlab.studies.grounds import Ground
+from serlab.studies.plan import make_plan
 from serlab.studies.specification import parse
 from serlab.studies.worker import bench_for
 
