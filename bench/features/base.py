@@ -183,7 +183,7 @@ class Feature:
         if values.ndim != 2 or len(values) < least or wrong:
             expected = f"shape (frame, {self.n_values}), at least {least} frames"
             raise BadValue(f"{utterance.id}: {self.spec.name}", f"shape {values.shape}", expected)
-        if not np.isfinite(values).all():
+        if not all_finite(values):
             raise BadValue(f"{utterance.id}: {self.spec.name}", "NaN or infinite", "finite values")
         return values
 
@@ -200,7 +200,7 @@ class Feature:
         assert isinstance(self.extractor, Extractor)
         if not len(audio.samples):
             raise BadValue("audio", "no samples", "at least one")
-        if not np.isfinite(audio.samples).all():
+        if not all_finite(audio.samples):
             n_bad = int((~np.isfinite(audio.samples)).sum())
             raise BadValue("audio", f"{n_bad} NaN or infinite samples", "finite samples")
         samples = resample(audio, self.extractor.rate_hz).samples
@@ -209,7 +209,7 @@ class Feature:
         values = np.ascontiguousarray(self.extractor.values(samples), dtype=np.float32)
         assert values.ndim == 2
         assert values.shape[1] == self.n_values
-        if not np.isfinite(values).all():
+        if not all_finite(values):
             raise SerlabError(f"feature {self.spec.name}: its values are not finite")
         return values
 
@@ -285,6 +285,11 @@ def _fitting(key: str, value: Scalar, kind: type, facts: Mapping[str, Any]) -> S
         if high is not None and value > high:
             raise BadValue(key, value, f"{_ARTICLE[kind]} of at most {high}")
     return value
+
+
+def all_finite(values: FloatArray) -> bool:
+    """Whether no value is NaN or infinite: NaN is the least and the greatest of all."""
+    return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
 def check_frame(window_s: float, hop_s: float, rate_hz: int, n_fft: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ class LogMel(Extractor):
     filter output of 1.
     """
 
+    version: ClassVar[int] = 2
+
     window_s: float = setting(0.025, "length of a frame in seconds", low=0.001, high=1.0)
     hop_s: float = setting(0.010, "distance of frames in seconds", low=0.001, high=1.0)
     n_fft: int = setting(512, "length of the Fourier transform in samples", low=16)
@@ -51,7 +53,8 @@ class LogMel(Extractor):
         if not self.low_hz < self.high_hz <= self.rate_hz / 2:
             wanted = f"more than low_hz and at most half of rate_hz, {self.rate_hz / 2:g}"
             raise BadValue("high_hz", self.high_hz, wanted)
-        empty = int((self._filters().sum(dim=0) == 0).sum())
+        filters = spectra.mel_filters(*self._filter_settings)
+        empty = int((filters.sum(dim=0) == 0).sum())
         if empty:
             wanted = f"fewer bands or a longer n_fft: {empty} bands hold no bin of the transform"
             raise BadValue("n_mels", self.n_mels, wanted)
@@ -72,16 +75,15 @@ class LogMel(Extractor):
 
     def bands(self, samples: FloatArray) -> Tensor:
         """Bands in dB (frame, mel), without deltas and not centred."""
-        framed = spectra.frames(samples, round(self.window_s * self.rate_hz), self._hop)
-        return torch.cat([self._bands(block) for block in spectra.blocks(framed)])
+        length = round(self.window_s * self.rate_hz)
+        shape = spectra.window(self.window, length, torch.float64)
+        spectrum = spectra.short_time(samples, shape, self._hop, self.n_fft)
+        return spectra.joined(map(self._bands, spectrum))
 
-    def _bands(self, framed: Tensor) -> Tensor:
-        shape = spectra.window(self.window, framed.shape[1])
-        energy = spectra.power_spectrum(framed, shape, self.n_fft)
-        if self.power != 2.0:
-            energy = energy.pow_(self.power / 2)
-        decibels = 20.0 / self.power
-        return (energy @ self._filters()).clamp_(min=self.floor).log10_().mul_(decibels)
+    def _bands(self, spectrum: Tensor) -> Tensor:
+        groups = spectra.mel_groups(*self._filter_settings)
+        energies = spectra.mel_energies(spectrum, groups, self.power)
+        return energies.clamp_(min=self.floor).log10_().mul_(20.0 / self.power)
 
     def _finished(self, contours: Tensor) -> Tensor:
         derived = [spectra.delta(contours, order) for order in range(1, self.deltas + 1)]
@@ -93,10 +95,10 @@ class LogMel(Extractor):
     def _hop(self) -> int:
         return round(self.hop_s * self.rate_hz)
 
-    def _filters(self) -> Tensor:
-        return spectra.mel_filters(
-            self.rate_hz, self.n_fft, self.n_mels, self.low_hz, self.high_hz, self.scale, self.norm
-        )
+    @property
+    def _filter_settings(self) -> tuple[int, int, int, float, float, str, str]:
+        edges = (self.low_hz, self.high_hz)
+        return (self.rate_hz, self.n_fft, self.n_mels, *edges, self.scale, self.norm)
 
 
 @FEATURES.register(
@@ -124,8 +126,8 @@ class Mfcc(LogMel):
 
     def values(self, samples: FloatArray) -> FloatArray:
         """Coefficients, shape (frame, value)."""
-        basis = spectra.cosine_basis(self.n_mels, self.n_mfcc)
-        return _numpy(self._finished(self.bands(samples) @ basis))
+        basis = spectra.cosine_basis(self.n_mels, self.n_mfcc, torch.float64)
+        return _numpy(self._finished((self.bands(samples).double() @ basis).float()))
 
 
 def _numpy(values: Tensor) -> FloatArray:

@@ -7,6 +7,9 @@ samples from i * hop to i * hop + window (no padding, librosa's ``center=False``
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -20,21 +23,25 @@ MEL_SCALES = ("slaney", "htk")
 
 _BLOCK_VALUES = 1 << 20
 """Values of a block of frames that is transformed at once: small enough to stay near the CPU."""
+_BLOCK_BYTES = 1 << 22
+"""Of a block of frames in `short_time`."""
+_MEL_GROUP = 16
+"""Neighbouring mel filters that are applied in one product, to the bins that they cover alone."""
 
 
 @lru_cache(maxsize=16)
-def window(name: str, length: int) -> Tensor:
+def window(name: str, length: int, kind: torch.dtype = torch.float32) -> Tensor:
     """A periodic window (sample,) of one of `WINDOWS`."""
     made: Tensor
     if name == "rectangular":
-        made = torch.ones(length)
+        made = torch.ones(length, dtype=kind)
     else:
         maker = {
             "hann": torch.hann_window,
             "hamming": torch.hamming_window,
             "blackman": torch.blackman_window,
         }[name]
-        made = maker(length, periodic=True)
+        made = maker(length, periodic=True, dtype=kind)
     return made
 
 
@@ -44,6 +51,46 @@ def frames(samples: FloatArray, length: int, hop: int) -> Tensor:
     if len(signal) < length:
         signal = torch.nn.functional.pad(signal, (0, length - len(signal)))
     return signal.unfold(0, length, hop)
+
+
+def short_time(samples: FloatArray, shape: Tensor, hop: int, n_fft: int) -> Iterator[Tensor]:
+    """Spectra (frame, bin), complex128, of the frames as `frames` cuts them.
+
+    In double precision, since in single what is 90 dB below a frame's loudest bin is off by
+    thousandths of a decibel. They come in blocks that bound the memory.
+
+    Args:
+        samples: the audio (sample,).
+        shape: the window (sample,), as long as a frame.
+        hop: samples from the start of a frame to that of the next.
+        n_fft: length of the transform; zeros complete every frame to it.
+    """
+    framed = frames(samples, len(shape), hop)
+    for block in torch.split(framed, max(1, _BLOCK_BYTES // (8 * n_fft))):
+        whole = _scratch(len(block), n_fft, torch.float64)
+        filled = whole[:, : len(shape)]
+        torch.mul(filled.copy_(block), shape, out=filled)
+        whole[:, len(shape) :].zero_()
+        yield torch.fft.rfft(whole)
+
+
+_held = threading.local()
+
+
+def _scratch(n_rows: int, n_columns: int, kind: torch.dtype) -> Tensor:
+    """Memory that a thread uses again and again: to ask the system for it takes much of a run."""
+    held: Tensor | None = getattr(_held, str(kind), None)
+    size = n_rows * n_columns
+    if held is None or len(held) < size:
+        held = torch.empty(size, dtype=kind)
+        setattr(_held, str(kind), held)
+    return held[:size].view(n_rows, n_columns)
+
+
+def joined(blocks: Iterable[Tensor]) -> Tensor:
+    """Blocks of frames one after the other."""
+    held = list(blocks)
+    return held[0] if len(held) == 1 else torch.cat(held)
 
 
 def power_spectrum(framed: Tensor, shape: Tensor, n_fft: int) -> Tensor:
@@ -89,6 +136,50 @@ def mel_filters(
     return torch.from_numpy(filters.astype(np.float32))
 
 
+@dataclass(frozen=True, kw_only=True)
+class MelGroup:
+    """Some neighbouring filters, and where they are not all zero."""
+
+    parts: slice
+    mels: slice
+    filters: Tensor
+    """(part, mel): every bin's filter twice, for the real and the imaginary part."""
+
+
+@lru_cache(maxsize=16)
+def mel_groups(
+    rate_hz: int, n_fft: int, n_mels: int, low_hz: float, high_hz: float, scale: str, norm: str
+) -> tuple[MelGroup, ...]:
+    """The filters of `mel_filters` in groups: a product over all bins is mostly of zeros."""
+    filters = mel_filters(rate_hz, n_fft, n_mels, low_hz, high_hz, scale, norm)
+    found = []
+    for first in range(0, n_mels, _MEL_GROUP):
+        mels = slice(first, min(first + _MEL_GROUP, n_mels))
+        rows = torch.nonzero(filters[:, mels].any(dim=1))
+        low, high = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 1)
+        doubled = filters[low:high, mels].repeat_interleave(2, dim=0)
+        found.append(MelGroup(parts=slice(2 * low, 2 * high), mels=mels, filters=doubled))
+    return tuple(found)
+
+
+def mel_energies(spectrum: Tensor, groups: Sequence[MelGroup], power: float) -> Tensor:
+    """Filter outputs (frame, mel), float32, of magnitudes to a power.
+
+    Squares of the real and imaginary parts are summed by the filters: that spares a pass.
+    """
+    parts = _scratch(len(spectrum), 2 * spectrum.shape[1], torch.float32)
+    parts.copy_(torch.view_as_real(spectrum).flatten(1))
+    if power == 2.0:
+        parts.square_()
+    else:
+        parts[:, ::2] = squared(spectrum).pow_(power / 2)
+        parts[:, 1::2] = 0.0
+    energies = torch.empty(len(parts), groups[-1].mels.stop)
+    for group in groups:
+        torch.mm(parts[:, group.parts], group.filters, out=energies[:, group.mels])
+    return energies
+
+
 _SLANEY_HZ_PER_MEL = 200.0 / 3
 _SLANEY_BREAK_HZ = 1000.0
 _SLANEY_LOG_STEP = math.log(6.4) / 27.0
@@ -115,13 +206,13 @@ def from_mel(mel: float, scale: str) -> float:
 
 
 @lru_cache(maxsize=16)
-def cosine_basis(n_in: int, n_out: int) -> Tensor:
+def cosine_basis(n_in: int, n_out: int, kind: torch.dtype = torch.float32) -> Tensor:
     """The first ``n_out`` rows of the orthonormal DCT-II, transposed: (input, output)."""
     rows = np.arange(n_out)[None, :]
     basis = np.cos(math.pi / n_in * (np.arange(n_in)[:, None] + 0.5) * rows)
     basis *= math.sqrt(2.0 / n_in)
     basis[:, 0] /= math.sqrt(2.0)
-    return torch.from_numpy(basis.astype(np.float32))
+    return torch.from_numpy(basis).to(kind)
 
 
 def delta(contours: Tensor, order: int, *, width: int = 9) -> Tensor:

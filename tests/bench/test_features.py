@@ -290,20 +290,20 @@ def _reference(audio: Audio, **given: Any) -> Any:  # librosa is untyped
     ],
 )
 def test_log_mel_is_librosa_s(ours: dict[str, Scalar], theirs: dict[str, Any]) -> None:
-    """Bands agree within 0.001 dB with librosa 0.11's, for every window, scale and range."""
+    """Bands agree within 0.0001 dB with librosa 0.11's, for every window, scale and range."""
     audio = voice(np.linspace(120, 240, RATE))
     audio = Audio(samples=audio.samples + noise(1.0).samples, rate_hz=RATE)
     given = {"n_fft": 512, "win_length": 400, "n_mels": 64} | theirs
     values = make("log_mel", **ours).compute(audio)
-    np.testing.assert_allclose(values, _reference(audio, **given), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(values, _reference(audio, **given), rtol=0, atol=1e-4)
 
 
 def test_log_mel_of_speech(real_corpus: Callable[[str], Path]) -> None:
-    """Real speech agrees with librosa too, within 0.001 dB where a band is above the floor."""
-    path = sorted(real_corpus("emodb").rglob("*.flac"))[0]
-    audio = AudioFile(path=path).read()
-    expected = _reference(audio, n_fft=512, win_length=400, n_mels=64)
-    np.testing.assert_allclose(make("log_mel").compute(audio), expected, rtol=0, atol=1e-3)
+    """Real speech agrees with librosa too, also 90 dB below a frame's loudest band."""
+    for path in sorted(real_corpus("emodb").rglob("*.flac"))[:100:10]:
+        audio = AudioFile(path=path).read()
+        expected = _reference(audio, n_fft=512, win_length=400, n_mels=64)
+        np.testing.assert_allclose(make("log_mel").compute(audio), expected, rtol=0, atol=1e-4)
 
 
 def test_deltas_are_librosa_s() -> None:
@@ -322,8 +322,9 @@ def test_mfcc_is_librosa_s() -> None:
     librosa = pytest.importorskip("librosa")
     audio = noise(0.5)
     bands = make("log_mel").compute(audio)
-    expected = librosa.feature.mfcc(S=bands.T, n_mfcc=20, dct_type=2, norm="ortho").T
-    np.testing.assert_allclose(make("mfcc").compute(audio), expected, rtol=1e-4, atol=1e-3)
+    doubled = bands.T.astype(np.float64)
+    expected = librosa.feature.mfcc(S=doubled, n_mfcc=20, dct_type=2, norm="ortho").T
+    np.testing.assert_allclose(make("mfcc").compute(audio), expected, rtol=0, atol=1e-4)
 
 
 def test_centre() -> None:

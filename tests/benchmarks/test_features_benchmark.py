@@ -1,18 +1,21 @@
-"""How fast features are computed, beside librosa on the same audio.
+"""How fast features are computed, beside librosa and torch on the same audio.
 
 Run with::
 
-    OMP_NUM_THREADS=1 pytest tests/benchmarks/test_features_benchmark.py --benchmark-enable
+    OMP_NUM_THREADS=1 pytest tests/benchmarks/test_features_benchmark.py --benchmark-enable -s
 
-Every row's ``extra_info`` has the seconds of audio that one second of CPU gets through, in one
-thread; ``test_log_mel_beside_librosa`` alternates the two in one process and gives their ratio.
+Contestants take turns over the same decoded files in one process and one thread, and their
+values are compared: the table tells seconds of audio per second of CPU, and how far the values
+are, at most, from those of the same arithmetic in double precision throughout. The features of
+openSMILE are measured apart, and the whole road from files to arrays cold, warm and in two
+processes.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +23,23 @@ import numpy as np
 import pytest
 import torch
 
-from serlab.bench.audio import AudioFile
 from serlab.bench.cache import Cache
-from serlab.bench.contracts import Audio, FeatureSpec, Utterance
+from serlab.bench.contracts import Audio, FeatureSpec, FloatArray, Utterance
+from serlab.bench.corpora.base import load_corpus
 from serlab.bench.features.base import feature
 from serlab.bench.features.extraction import extract
 
 N_FILES = 100
-N_PAIRS = 7
+N_ROUNDS = 9
+EQUAL = 1e-4
+"""Largest difference, in decibels, at which values count as equal."""
+MEL = {"sr": 16000, "n_fft": 512, "n_mels": 64}
+FRAME = {"win_length": 400, "hop_length": 160, "center": False}
+MARGIN = (512 - 400) // 2
+"""librosa and torch centre a window of 400 samples in the transform's 512; serlab starts it."""
 
 Benchmark = Any  # pytest-benchmark is untyped
+Compute = Callable[[Audio], FloatArray]
 
 
 @pytest.fixture(autouse=True)
@@ -42,81 +52,209 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def utterances(real_corpus: Callable[[str], Path]) -> list[Utterance]:
-    """The first files of EmoDB."""
-    paths = sorted(real_corpus("emodb").rglob("*.flac"))[:N_FILES]
-    return [Utterance(id=p.stem, speaker=p.stem[:2], audio=AudioFile(path=p)) for p in paths]
+    """EmoDB."""
+    return list(load_corpus("emodb", roots={"emodb": real_corpus("emodb")}).utterances)
 
 
 @pytest.fixture(scope="module")
 def audios(utterances: Sequence[Utterance]) -> list[Audio]:
-    """Their audio, decoded beforehand."""
-    return [u.audio.read() for u in utterances]
+    """The audio of its first files, decoded beforehand."""
+    return [u.heard().read() for u in utterances[:N_FILES]]
 
 
-def by_librosa(audio: Audio) -> None:
-    """The bands that ``log_mel`` gives at its defaults."""
+# --- the contestants --------------------------------------------------------------------------
+
+
+def by_librosa(audio: Audio) -> FloatArray:
+    """Bands in decibels, (mel, frame)."""
     import librosa
 
-    energy = librosa.feature.melspectrogram(
-        y=audio.samples, sr=16000, n_fft=512, win_length=400, hop_length=160, n_mels=64,
-        center=False,
-    )  # fmt: skip
-    librosa.power_to_db(energy, top_db=None)
+    energy = librosa.feature.melspectrogram(y=audio.samples, **MEL, **FRAME)
+    held: FloatArray = librosa.power_to_db(energy, top_db=None)
+    return held
+
+
+def mfcc_by_librosa(audio: Audio) -> FloatArray:
+    """Coefficients, (coefficient, frame)."""
+    import librosa
+
+    held: FloatArray = librosa.feature.mfcc(S=by_librosa(audio), n_mfcc=20)
+    return held
+
+
+def by_torch(kind: torch.dtype, *, cepstrum: bool = False) -> Compute:
+    """torch.stft, librosa's filters and the product of both, in single or double precision."""
+    import librosa
+    import scipy.fft
+
+    filters = torch.from_numpy(librosa.filters.mel(**MEL)).to(kind)
+    cosines = torch.from_numpy(scipy.fft.dct(np.eye(64), axis=0, norm="ortho")[:20]).to(kind)
+    shape = torch.hann_window(400, dtype=kind)
+
+    def compute(audio: Audio) -> FloatArray:
+        signal = torch.from_numpy(audio.samples).to(kind)
+        found = torch.stft(signal, 512, 160, 400, shape, center=False, return_complex=True)
+        power = found.real.square() + found.imag.square()
+        bands = (filters @ power).clamp_(min=1e-10).log10_().mul_(10)
+        held: FloatArray = (cosines @ bands if cepstrum else bands).numpy()
+        return held
+
+    return compute
+
+
+def in_double(audio: Audio, *, cepstrum: bool = False) -> Any:
+    """The same by numpy alone, float64 from the window to the logarithm, (mel, frame)."""
+    import librosa
+    import scipy.fft
+
+    shape = np.zeros(512)
+    shape[MARGIN : MARGIN + 400] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    framed = np.lib.stride_tricks.sliding_window_view(audio.samples.astype(np.float64), 512)[::160]
+    power = np.abs(np.fft.rfft(framed * shape)) ** 2
+    bands = 10 * np.log10(np.maximum(power @ librosa.filters.mel(**MEL, dtype=np.float64).T, 1e-10))
+    return (scipy.fft.dct(bands, axis=1, norm="ortho")[:, :20] if cepstrum else bands).T
+
+
+def transposed(compute: Compute) -> Compute:
+    """Serlab's (frame, value) as the others' (value, frame), a view."""
+    return lambda audio: compute(audio).T
+
+
+def contestants(name: str) -> dict[str, Compute]:
+    """Who computes a feature, by name; serlab first."""
+    cepstrum = name == "mfcc"
+    return {
+        "serlab": transposed(feature(FeatureSpec(name=name)).compute),
+        "librosa": mfcc_by_librosa if cepstrum else by_librosa,
+        "torch double": by_torch(torch.float64, cepstrum=cepstrum),
+        "torch single": by_torch(torch.float32, cepstrum=cepstrum),
+    }
+
+
+def furthest(name: str, who: str, compute: Compute, audios: Sequence[Audio]) -> float:
+    """Largest distance from the values in double precision, the frames laid onto each other."""
+    worst = 0.0
+    for audio in audios:
+        padded = Audio(samples=np.pad(audio.samples, MARGIN), rate_hz=audio.rate_hz)
+        true = in_double(padded, cepstrum=name == "mfcc")
+        found = compute(audio if who == "serlab" else padded)
+        n = min(true.shape[1], found.shape[1])
+        assert abs(true.shape[1] - found.shape[1]) <= 1
+        worst = max(worst, float(np.abs(found[:, :n] - true[:, :n]).max()))
+    return worst
 
 
 def cpu_s(compute: Callable[[Audio], object], audios: Sequence[Audio]) -> float:
+    """CPU time of the whole process."""
     started = time.process_time()
     for audio in audios:
         compute(audio)
     return time.process_time() - started
 
 
-def test_log_mel_beside_librosa(benchmark: Benchmark, audios: list[Audio]) -> None:
-    """log_mel and librosa by turns in one process: audio seconds per CPU second, and the ratio."""
-    ours = feature(FeatureSpec(name="log_mel")).compute
-    cpu_s(ours, audios[:5])
-    cpu_s(by_librosa, audios[:5])
-    pairs: list[tuple[float, float]] = []
-
-    def pair() -> None:
-        if len(pairs) % 2:
-            theirs_s, ours_s = cpu_s(by_librosa, audios), cpu_s(ours, audios)
-        else:
-            ours_s, theirs_s = cpu_s(ours, audios), cpu_s(by_librosa, audios)
-        pairs.append((ours_s, theirs_s))
-
-    benchmark.pedantic(pair, rounds=N_PAIRS)
-    total_s = sum(a.duration_s for a in audios)
-    ratios = np.log([theirs / ours_s for ours_s, theirs in pairs])
-    benchmark.extra_info["log_mel_audio_s_per_cpu_s"] = total_s / statistics.median(
-        p[0] for p in pairs
-    )
-    benchmark.extra_info["librosa_audio_s_per_cpu_s"] = total_s / statistics.median(
-        p[1] for p in pairs
-    )
-    benchmark.extra_info["times_as_fast_as_librosa"] = float(np.exp(ratios.mean()))
-    benchmark.extra_info["least_and_most"] = np.exp([ratios.min(), ratios.max()]).tolist()
+def table(title: str, audio_s: float, spent: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Prints and gives audio seconds per second at the median, and the ratios to the first."""
+    print(f"\n{title}\n{'who':<16}{'median':>10}{'least':>10}{'x real time':>13}{'ratio':>8}")
+    first = statistics.median(next(iter(spent.values())))
+    for who, times in spent.items():
+        middle = statistics.median(times)
+        row = f"{who:<16}{middle * 1e3:>7.1f} ms{min(times) * 1e3:>7.1f} ms"
+        print(f"{row}{audio_s / middle:>13.0f}{middle / first:>8.2f}")
+    return {who: audio_s / statistics.median(times) for who, times in spent.items()}
 
 
-@pytest.mark.parametrize(
-    "name", ["spectrogram", "mfcc", "functionals", "waveform", "egemaps", "compare2016"]
-)
+# --- benchmarks -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["log_mel", "mfcc"])
+def test_beside_the_others(benchmark: Benchmark, audios: list[Audio], name: str) -> None:
+    """All contestants by turns; serlab's values are equal to those in double precision."""
+    pytest.importorskip("librosa")
+    computes = contestants(name)
+    far = {who: furthest(name, who, c, audios[::10]) for who, c in computes.items()}
+    assert far["serlab"] <= EQUAL
+    assert far["torch double"] <= EQUAL  # the reference is one that others reach
+    spent: dict[str, list[float]] = {who: [] for who in computes}
+
+    def turn() -> None:
+        for who, compute in computes.items():
+            spent[who].append(cpu_s(compute, audios))
+
+    benchmark.pedantic(turn, rounds=N_ROUNDS, warmup_rounds=1)
+    taken = {who: times[1:] for who, times in spent.items()}
+    speeds = table(name, sum(a.duration_s for a in audios), taken)
+    print("largest difference:", ", ".join(f"{who} {d:.1e}" for who, d in far.items()))
+    benchmark.extra_info.update(audio_s_per_cpu_s=speeds, largest_difference=far)
+
+
+@pytest.mark.parametrize("name", ["spectrogram", "functionals", "waveform"])
 def test_feature(benchmark: Benchmark, audios: list[Audio], name: str) -> None:
-    """Seconds of audio per CPU second of each of the other features."""
-    if name in ("egemaps", "compare2016"):
-        pytest.importorskip("opensmile")
-    compute = feature(FeatureSpec(name=name)).compute
+    """Seconds of audio per CPU second of the other features of the core."""
+    one_alone(benchmark, audios, name)
+
+
+@pytest.mark.parametrize("name", ["egemaps", "compare2016"])
+def test_opensmile(benchmark: Benchmark, audios: list[Audio], name: str) -> None:
+    """OpenSMILE's share, which is not serlab's to quicken."""
+    pytest.importorskip("opensmile")
+    one_alone(benchmark, audios, name)
+
+
+def one_alone(benchmark: Benchmark, audios: list[Audio], name: str) -> None:
+    """Times one feature over some of the files."""
+    compute, some = feature(FeatureSpec(name=name)).compute, audios[:20]
     compute(audios[0])
     spent: list[float] = []
-    some = audios[:20]
     benchmark.pedantic(lambda: spent.append(cpu_s(compute, some)), rounds=3)
-    total_s = sum(a.duration_s for a in some)
-    benchmark.extra_info["audio_s_per_cpu_s"] = total_s / statistics.median(spent)
+    speeds = table(name, sum(a.duration_s for a in some), {"serlab": spent})
+    benchmark.extra_info["audio_s_per_cpu_s"] = speeds["serlab"]
 
 
-def test_found_in_cache(benchmark: Benchmark, utterances: list[Utterance], tmp_path: Path) -> None:
-    """Time of an extraction in which every array is found and no file decoded."""
-    cache, spec = Cache(tmp_path), FeatureSpec(name="spectrogram")
-    extract(spec, utterances, cache=cache)
-    benchmark(extract, spec, utterances, cache=cache)
-    assert cache.info().n_arrays == len(utterances)
+def by_files(utterances: Sequence[Utterance], compute: Compute) -> None:
+    """What a plain loop does: decode a file, compute, keep."""
+    held = [compute(u.heard().read()) for u in utterances]
+    assert len(held) == len(utterances)
+
+
+def test_whole_extraction(
+    benchmark: Benchmark, utterances: list[Utterance], tmp_path: Path
+) -> None:
+    """All of EmoDB from files to arrays: cold, warm, and beside plain loops; wall time."""
+    pytest.importorskip("librosa")
+    spec = FeatureSpec(name="log_mel")
+    spent: dict[str, list[float]] = {}
+
+    def timed(who: str, work: Callable[[], object]) -> None:
+        started = time.perf_counter()
+        work()
+        spent.setdefault(who, []).append(time.perf_counter() - started)
+
+    def turn() -> None:
+        cache = Cache(tmp_path / str(len(spent.get("cold", ()))))
+        timed("cold", lambda: extract(spec, utterances, cache=cache))
+        timed("warm", lambda: extract(spec, utterances, cache=cache))
+        timed("no cache", lambda: extract(spec, utterances))
+        timed("loop: torch", lambda: by_files(utterances, by_torch(torch.float32)))
+        timed("loop: librosa", lambda: by_files(utterances, by_librosa))
+        assert cache.info().n_arrays == len(utterances)
+
+    benchmark.pedantic(turn, rounds=3, warmup_rounds=1)
+    audio_s = sum(u.heard().read().duration_s for u in utterances)
+    speeds = table("all of EmoDB", audio_s, {who: times[1:] for who, times in spent.items()})
+    benchmark.extra_info["audio_s_per_s"] = speeds
+
+
+def test_two_processes(benchmark: Benchmark, utterances: list[Utterance]) -> None:
+    """The slow functionals in one process and in two; wall time."""
+    spec = FeatureSpec(name="functionals")
+    spent: dict[str, list[float]] = {"1 process": [], "2 processes": []}
+
+    def turn() -> None:
+        for workers, times in zip((1, 2), spent.values(), strict=True):
+            started = time.perf_counter()
+            extract(spec, utterances, workers=workers)
+            times.append(time.perf_counter() - started)
+
+    benchmark.pedantic(turn, rounds=1)
+    audio_s = sum(u.heard().read().duration_s for u in utterances)
+    benchmark.extra_info["audio_s_per_s"] = table("functionals of EmoDB", audio_s, spent)
