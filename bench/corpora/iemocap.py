@@ -109,15 +109,15 @@ class _Turn:
     needs_root=True,
     counts={"anger": 1103, "happiness": 1636, "neutral": 1708, "sadness": 1084},
     protocols=("leave-one-session-out", "leave-one-speaker-out", "random-utterances"),
-    options={"classes": "four", "happy": "merged", "style": "all", "video": False},
+    options={"classes": "four", "happy": "merged", "style": "all", "video": "none"},
 )
 def iemocap(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     """Acted English dialogues, 10,039 turns, 10 speakers, 5 sessions.
 
     Options: ``classes`` ("four" or "all"); ``happy`` ("merged": excitement counts as happiness;
     "happiness" or "excitement": the other one is no class; "both": each is a class); ``style``
-    ("all", "improvised" or "scripted": the others are left out); ``video`` adds the speaker's
-    half of the picture. Turns of no chosen class stay, without emotion, as context.
+    ("all", "improvised" or "scripted": the others are left out); ``video`` ("face" or
+    "whole") adds the speaker's half of the picture, cut to the face or not. Turns of no chosen class stay, without emotion, as context.
 
     Votes are those of the annotators, not the actors' own ("C-F1", "C-M1").
 
@@ -129,7 +129,8 @@ def iemocap(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
     wanted = {label: EMOTIONS[label] for label in base if label not in ("hap", "exc")}
     wanted |= HAPPY[choice(options, "happy", tuple(HAPPY))]
     style = choice(options, "style", ("all", *STYLES.values()))
-    found = (u for dialogue in _dialogues(root) for u in _utterances(dialogue, wanted, options))
+    video = choice(options, "video", ("none", "face", "whole"))
+    found = (u for dialogue in _dialogues(root) for u in _utterances(dialogue, wanted, video))
     utterances = (u for u in found if style in ("all", u.facts["style"]))
     return corpus_of("iemocap", utterances, wanted.values())
 
@@ -148,9 +149,7 @@ def _dialogues(root: Path) -> Iterator[Path]:
         yield from tables
 
 
-def _utterances(
-    table: Path, wanted: Mapping[str, str], options: Mapping[str, Scalar]
-) -> Iterator[Utterance]:
+def _utterances(table: Path, wanted: Mapping[str, str], video: str) -> Iterator[Utterance]:
     """The turns of one dialogue in order of their start, over both speakers."""
     dialogue, session = table.stem, table.parents[2]
     folder = session / "sentences" / "wav" / dialogue
@@ -168,7 +167,9 @@ def _utterances(
             words=_words(session / "sentences" / "ForcedAlignment" / dialogue, turn.name),
             partner=_partner(turn, turns),
         )
-        yield replace(spoken, video=_video(session, turn, dialogue)) if options["video"] else spoken
+        if video != "none":
+            spoken = replace(spoken, video=_video(session, turn, dialogue, face=video == "face"))
+        yield spoken
 
 
 def _utterance(turn: _Turn, sound: Path, emotion: str | None) -> Utterance:
@@ -265,7 +266,7 @@ def _partner(turn: _Turn, turns: list[_Turn]) -> tuple[tuple[float, float], ...]
     return tuple((start - turn.start_s, end - turn.start_s) for start, end in spans)
 
 
-def _video(session: Path, turn: _Turn, dialogue: str) -> VideoFile:
+def _video(session: Path, turn: _Turn, dialogue: str, *, face: bool) -> VideoFile:
     path = session / "dialog" / "avi" / "DivX" / f"{dialogue}.avi"
     if not path.is_file():
         raise BadFile(path, 'there is no such file, and the option "video" asks for it')
@@ -274,4 +275,5 @@ def _video(session: Path, turn: _Turn, dialogue: str) -> VideoFile:
         start_s=turn.start_s,
         end_s=turn.end_s,
         side="left" if turn.name[5] == turn.sex else "right",
+        crop="face" if face else "none",
     )

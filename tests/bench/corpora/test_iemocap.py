@@ -169,7 +169,7 @@ def test_a_release_of_sound_and_labels_alone(root: Path) -> None:
 
 def test_pictures_of_the_speaker(root: Path) -> None:
     """The one with markers is on the left; the part is the turn's."""
-    by_id = load(root, video=True).by_id()
+    by_id = load(root, video="whole").by_id()
     path = root / "Session1/dialog/avi/DivX/Ses01F_impro01.avi"
     for name, side in (("Ses01F_impro01_F000", "left"), ("Ses01F_impro01_M000", "right")):
         video = by_id[name].video
@@ -180,7 +180,7 @@ def test_pictures_of_the_speaker(root: Path) -> None:
     assert sides == {"F": "right", "M": "left"}
     path.unlink()
     with pytest.raises(BadFile, match=r"Ses01F_impro01\.avi: there is no such file, and the opt"):
-        load(root, video=True)
+        load(root, video="whole")
 
 
 def test_the_data_check_finds_nothing(root: Path) -> None:
