@@ -190,10 +190,13 @@ def _name(arm: str) -> str:
 
 
 def _axis(axes: Axes, numbers: ForestNumbers) -> None:
-    """Differences in points, or those of traces in the metric itself."""
+    """Differences in points, or those of traces in the metric itself, at round numbers."""
+    from matplotlib.ticker import MaxNLocator
+
     points = in_points(numbers.metric)
     factor, coarse = (100, 0) if points else (1, 2)
     digits = coarse if numbers.reach > 0.03 else coarse + 1
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(lambda x, _: number(x * factor, digits, sign=True))
     unit = ", points" if points else ""
     axes.set_xlabel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,12 +18,14 @@ from serlab.reports.figure import (
     Absent,
     Drawn,
     inline_svg,
+    new_figure,
     style,
     write_figure,
 )
+from serlab.reports.figures.forest import _axis
 from serlab.reports.frame import load_frame
 from serlab.reports.records import Block, groups
-from serlab.reports.words import label
+from serlab.reports.words import MINUS, label
 
 NAMES = sorted(FIGURES.entries())
 OF_CLASSES = {"confusion", "confusion_difference", "recall"}
@@ -273,6 +275,22 @@ def test_curves_and_history_of_traces_name_ccc(rated: Block) -> None:
     assert "mean validation CCC: base ends at 0.5" in curves.alt()
     assert "mean CCC on validation speakers" in history.caption()
     assert [r["validation_ccc"] for r in history.rows()] == [0.6, -0.1]
+
+
+@pytest.mark.parametrize("reach", [0.012, 0.035, 0.08, 0.11, 0.3, 0.7])
+def test_ticks_of_the_forest_say_where_they_are(reach: float) -> None:
+    """No label is rounded: a tick at 2.5 points would read 2 or 3."""
+    held = SimpleNamespace(metric="ua", margin=0.02, reach=reach)
+    with style("x"):
+        figure = new_figure(WIDTHS_IN["double"], 2.0)
+        axes = figure.subplots()
+        axes.set_xlim(-reach, reach)
+        _axis(axes, held)  # type: ignore[arg-type]
+        figure.canvas.draw()
+    labels = [text.get_text().replace(MINUS, "-") for text in axes.get_xticklabels()]
+    assert len(labels) >= 3
+    for place, text in zip(axes.get_xticks(), labels, strict=True):
+        assert float(text) == pytest.approx(100 * place, abs=1e-6)
 
 
 def test_forest_of_traces_has_no_points(rated: Block, tmp_path: Path) -> None:
