@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Literal
 
 from serlab.bench.cache import Cache, samples_hash
 from serlab.bench.contracts import Corpus, Fold, Part, Split, Utterance
 from serlab.bench.errors import BadFile, BadValue, SerlabError
-from serlab.bench.meters.environment import cores
+from serlab.bench.parallel import in_threads
 
 Severity = Literal["leak", "warning", "note"]
 
@@ -41,21 +41,30 @@ class _Check:
 
 
 def readable(
-    utterances: Sequence[Utterance], cache: Cache
+    utterances: Sequence[Utterance],
+    cache: Cache,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Hash of each utterance's samples by id, and what is wrong with those that cannot be read.
 
     Files are read over all cores, those read before are remembered by the cache, and a broken
     one stops nothing. Utterances without audio are in neither.
+
+    Args:
+        utterances: with unlike ids.
+        cache: remembers hashes.
+        progress: told after every utterance how many are done, of how many.
     """
     heard = [u for u in utterances if u.audio is not None]
-    hashes, problems = {}, {}
-    with ThreadPoolExecutor(cores()) as pool:
-        for u, found in zip(heard, pool.map(lambda u: _content(u, cache), heard), strict=True):
-            if isinstance(found, BadFile):
-                problems[u.id] = str(found)
-            else:
-                hashes[u.id] = found
+    hashes, problems = dict[str, str](), dict[str, str]()
+    for index, found in enumerate(in_threads(partial(_content, cache=cache), heard)):
+        if isinstance(found, BadFile):
+            problems[heard[index].id] = str(found)
+        else:
+            hashes[heard[index].id] = found
+        if progress:
+            progress(index + 1, len(heard))
+    cache.memo.flush()
     return hashes, problems
 
 

@@ -4,7 +4,7 @@
 
     ROOT/
       arrays/<2 hex>/<64 hex>.npy   one array under the hash of all that it depends on
-      memo/<2 hex>/<64 hex>         the hash of the samples of an audio file that was read before
+      hashes/<64 hex>.npy           hashes of what files hold; see `serlab.bench.memo`
 
 A file is written under a temporary name in its own folder and then renamed: readers see it whole
 or not at all. An array whose file is damaged counts as missing and is computed anew.
@@ -13,37 +13,34 @@ or not at all. An array whose file is damaged counts as missing and is computed 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import re
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, is_dataclass
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from serlab.bench.contracts import Audio, AudioSource, FloatArray, digest, plain
-from serlab.bench.errors import BadValue, SerlabError
+from serlab.bench.errors import BadValue
+from serlab.bench.memo import FOLDER, default_root, file_facts, memo_at, n_entries, write_whole
 
-MEMO_VERSION = 1
+MEMO_VERSION = 2
 """Raised when the hash of samples is computed in another way."""
 
 _MAPPED_BYTES = 64 * 1024
 """Smaller arrays are read: a mapping costs more than it saves."""
 _STALE_S = 3600.0
 """Age from which a temporary file is one that its writer will not finish."""
-_SETTLED_NS = 2_000_000_000
-"""A file changed less than this ago may change again under the same time stamp."""
 _USED_S = 86400.0
 """How old a time of last use may grow before it is renewed."""
-
-
-class CacheError(SerlabError):
-    """The cache folder cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +49,10 @@ class CacheInfo:
 
     path: str
     n_arrays: int
-    n_memos: int
+    n_hashes: int
+    """Hashes of what files hold; see `serlab.bench.memo`."""
     n_bytes: int
-    """Of arrays, memos and temporary files together."""
+    """Of all files together."""
     n_temporary: int
     """Files being written now, or left by a writer that was killed."""
 
@@ -66,15 +64,6 @@ class Pruned:
     n_removed: int
     bytes_removed: int
     bytes_left: int
-
-
-def default_root() -> Path:
-    """``SERLAB_CACHE``, or ``serlab`` in the user's cache folder (XDG base directory)."""
-    if given := os.environ.get("SERLAB_CACHE"):
-        return Path(given).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "serlab"
 
 
 class Cache:
@@ -101,12 +90,23 @@ class Cache:
         path = self.path(key)
         try:
             with path.open("rb") as file:
-                shape, offset = _header(file)
-                array = _map(path, shape, offset) if _bytes(shape) >= _MAPPED_BYTES else _read(file)
+                shape, offset, changed_s = _header(file)
+                large = _bytes(shape) >= _MAPPED_BYTES
+                array = _map(path, shape, offset) if large else _read(file, shape, offset)
         except (OSError, ValueError):
             return None
-        _mark_used(path)
+        _mark_used(path, changed_s)
         return array
+
+    def holds(self, key: str) -> bool:
+        """Whether `get` would give an array; it is not read."""
+        try:
+            with self.path(key).open("rb") as file:
+                _, _, changed_s = _header(file)
+        except (OSError, ValueError):
+            return False
+        _mark_used(self.path(key), changed_s)
+        return True
 
     def put(self, key: str, array: FloatArray) -> FloatArray:
         """Stores an array (any shape, float32) under a key and returns it as `get` would.
@@ -114,22 +114,32 @@ class Cache:
         Raises:
             CacheError: the folder cannot be written to.
         """
-        stored = np.ascontiguousarray(array, dtype=np.float32)
-        _write(self.path(key), lambda file: np.lib.format.write_array(file, stored, (1, 0), False))
-        held = self.get(key)
-        return stored if held is None else held
+        stored = np.array(array, dtype="<f4", order="C")
+        head = _head(stored.shape)
+
+        def fill(file: BinaryIO) -> None:
+            file.write(head)
+            file.write(stored.data)
+
+        path = self.path(key)
+        write_whole(path, fill)
+        if stored.nbytes >= _MAPPED_BYTES:
+            with suppress(OSError):  # removed by another process meanwhile
+                return _map(path, stored.shape, len(head))
+        stored.flags.writeable = False
+        return stored
 
     def info(self) -> CacheInfo:
         """Counts and bytes of what the cache holds."""
         files = list(_files(self.root))
-        temporary = sum(_temporary(path) for path, _ in files)
-        arrays = sum(path.suffix == ".npy" for path, _ in files)
+        whole = [(path, stat.st_size) for path, stat in files if not _temporary(path)]
+        batches = [size for path, size in whole if path.parent.name == FOLDER]
         return CacheInfo(
             path=str(self.root),
-            n_arrays=arrays,
-            n_memos=len(files) - arrays - temporary,
+            n_arrays=len(whole) - len(batches),
+            n_hashes=sum(map(n_entries, batches)),
             n_bytes=sum(stat.st_size for _, stat in files),
-            n_temporary=temporary,
+            n_temporary=len(files) - len(whole),
         )
 
     def prune(self, max_bytes: int) -> Pruned:
@@ -182,14 +192,7 @@ class FileMemo:
     def get(self, source: AudioSource) -> str | None:
         """The `samples_hash` of a source, if it is a file that is unchanged since `put`."""
         key = self._key(source)
-        if key is None:
-            return None
-        try:
-            text = _place(self.root / "memo", key).read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError):
-            return None
-        # Sixteen hexadecimal digits at least: a line that was cut by a full disk is none.
-        return text[:-1] if text.endswith("\n") and len(text) > 16 else None
+        return memo_at(self.root).recall(key) if key else None
 
     def put(self, source: AudioSource, content: str) -> None:
         """Remembers a `samples_hash`; does nothing for a source that is no settled file.
@@ -197,10 +200,12 @@ class FileMemo:
         Raises:
             CacheError: the folder cannot be written to.
         """
-        key = self._key(source)
-        if key is not None:
-            path = _place(self.root / "memo", key)
-            _write(path, lambda file: file.write(f"{content}\n".encode()))
+        if key := self._key(source):
+            memo_at(self.root).remember(key, content)
+
+    def flush(self) -> None:
+        """Writes what was put; until then this process alone remembers it. Raises CacheError."""
+        memo_at(self.root).flush()
 
     def _key(self, source: AudioSource) -> str | None:
         made = getattr(source, "made", None)
@@ -211,22 +216,25 @@ class FileMemo:
         path = getattr(source, "path", None)
         if not isinstance(path, str | Path) or not is_dataclass(source):
             return None
-        try:
-            stat = os.stat(path)
-            decoder = version(getattr(source, "decoder", "soundfile"))
-        except (OSError, PackageNotFoundError):
-            return None
-        if time.time_ns() - stat.st_mtime_ns < _SETTLED_NS:
+        file, decoder = file_facts(Path(path)), _version(getattr(source, "decoder", "soundfile"))
+        if not file or not decoder:
             return None
         facts = {
             "memo": MEMO_VERSION,
             "source": f"{type(source).__module__}.{type(source).__qualname__}",
-            "fields": {**plain(source), "path": os.path.abspath(path)},
-            "size": stat.st_size,
-            "mtime_ns": stat.st_mtime_ns,
+            "fields": {**plain(source), "path": ""},
+            "file": file,
             "decoder": decoder,
         }
         return digest(facts)
+
+
+@lru_cache
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -238,45 +246,41 @@ def _place(folder: Path, key: str) -> Path:
     return folder / key[:2] / key
 
 
-def _write(path: Path, fill: Any) -> None:  # a function of the open binary file
-    temporary = path.parent / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                fill(file)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        problem = error.strerror or str(error)
-        raise CacheError(
-            f"{path.parent}: the cache cannot be written: {problem}; "
-            "set SERLAB_CACHE to a folder that can"
-        ) from None
+_MAGIC = b"\x93NUMPY\x01\x00"
+_HEAD = re.compile(rb"\{'descr': '<f4', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n")
 
 
-def _header(file: BinaryIO) -> tuple[tuple[int, ...], int]:
-    """Shape and offset of the data; raises ValueError unless the file is whole."""
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("another format version")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    offset = file.tell()
-    if fortran or dtype != np.dtype("<f4"):
+def _head(shape: tuple[int, ...]) -> bytes:
+    """The head of an npy file of format 1.0, whose data then lie at a multiple of 64 bytes."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    text += b" " * (-(len(_MAGIC) + 2 + len(text) + 1) % 64) + b"\n"
+    return _MAGIC + len(text).to_bytes(2, "little") + text
+
+
+def _header(file: BinaryIO) -> tuple[tuple[int, ...], int, float]:
+    """Shape, offset of the data, time of change; raises ValueError unless the file is whole.
+
+    (numpy's own reader of heads takes most of the time of reading a small array.)
+    """
+    start = file.read(len(_MAGIC) + 2)
+    text = file.read(int.from_bytes(start[-2:], "little"))
+    match = _HEAD.fullmatch(text)
+    if start[:-2] != _MAGIC or not match:
         raise ValueError("another layout")
-    if os.fstat(file.fileno()).st_size != offset + _bytes(shape):
+    shape = tuple(int(size) for size in re.findall(rb"\d+", match[1]))
+    stat, offset = os.fstat(file.fileno()), len(start) + len(text)
+    if stat.st_size != offset + _bytes(shape):
         raise ValueError("cut short or grown")
-    return shape, offset
+    return shape, offset, stat.st_mtime
 
 
 def _bytes(shape: tuple[int, ...]) -> int:
-    return 4 * int(np.prod(shape, dtype=np.int64))
+    return 4 * math.prod(shape)
 
 
-def _read(file: BinaryIO) -> FloatArray:
-    file.seek(0)
-    array: FloatArray = np.load(file, allow_pickle=False)
-    array.flags.writeable = False
+def _read(file: BinaryIO, shape: tuple[int, ...], offset: int) -> FloatArray:
+    file.seek(offset)
+    array: FloatArray = np.frombuffer(file.read(), "<f4").reshape(shape)  # read-only, as bytes are
     return array
 
 
@@ -292,9 +296,9 @@ def _map(path: Path, shape: tuple[int, ...], offset: int) -> FloatArray:
     return array
 
 
-def _mark_used(path: Path) -> None:
-    with suppress(OSError):  # a cache that others own can still be read
-        if time.time() - path.stat().st_mtime > _USED_S:
+def _mark_used(path: Path, changed_s: float) -> None:
+    if time.time() - changed_s > _USED_S:
+        with suppress(OSError):  # a cache that others own can still be read
             os.utime(path)
 
 
@@ -303,7 +307,7 @@ def _temporary(path: Path) -> bool:
 
 
 def _files(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    for folder in ("arrays", "memo"):
-        for path in sorted((root / folder).glob("??/*")):
+    for pattern in ("arrays/??/*", f"{FOLDER}/*"):
+        for path in sorted(root.glob(pattern)):
             with suppress(OSError):  # removed by another process meanwhile
                 yield path, path.stat()

@@ -1,8 +1,7 @@
 """What a file holds, as a hash that is worked out once and remembered.
 
-The memory is a file of lines in the cache's folder (`cache.default_root`),
-keyed by path, size and time of change, so that a changed file is hashed anew. A cache folder that
-cannot be written costs time and nothing else.
+The memory is that of the cache (`serlab.bench.memo`), by path, size and time of change, so that a
+changed file is hashed anew. A cache folder that cannot be written costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -16,27 +15,32 @@ from typing import Any
 
 import numpy as np
 
-from serlab.bench.cache import default_root
+from serlab.bench.contracts import digest
 from serlab.bench.errors import BadFile, BadValue
+from serlab.bench.memo import CacheError, default_root, file_facts, memo_at
+from serlab.bench.parallel import in_threads
 
-MEMORY = "file-hashes.txt"
+_VERSION = 1
+"""Raised when the hash of a file is worked out in another way."""
 
 
 def file_hashes(paths: Iterable[Path]) -> dict[Path, str]:
-    """SHA-256 of the bytes of every file.
+    """SHA-256 of the bytes of every file; those that are not remembered are read on all cores.
 
     Raises:
         BadFile: a file is missing or unreadable.
     """
-    known, found, new = _recall(), {}, []
-    for path in paths:
-        key = _key(path)
-        if key not in known:
-            known[key] = _hash(path)
-            new.append(f"{known[key]} {key}\n")
-        found[path] = known[key]
-    _remember(new)
-    return found
+    asked, memo = list(dict.fromkeys(paths)), memo_at(default_root())
+    facts = {path: file_facts(path) for path in asked}
+    keys = {path: digest({"bytes": _VERSION, "file": fact}) for path, fact in facts.items() if fact}
+    known = {path: found for path, key in keys.items() if (found := memo.recall(key))}
+    unknown = [path for path in asked if path not in known]
+    new = dict(zip(unknown, in_threads(_hash, unknown), strict=True))
+    with contextlib.suppress(CacheError):  # the memory saves time; nothing depends on it
+        for path in new.keys() & keys.keys():
+            memo.remember(keys[path], new[path])
+        memo.flush()
+    return {path: known.get(path) or new[path] for path in asked}
 
 
 def file_hash(path: Path) -> str:
@@ -76,35 +80,9 @@ def _without_paths(value: Any, hashes: Mapping[Path, str]) -> object:  # a field
     return hashes[value] if isinstance(value, Path) else value
 
 
-def _key(path: Path) -> str:
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise BadFile(path, f"cannot be read: {error.strerror}") from None
-    return f"{facts.st_size} {facts.st_mtime_ns} {path.resolve()}".encode("unicode_escape").decode()
-
-
 def _hash(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise BadFile(path, f"cannot be read: {error.strerror}") from None
-
-
-def _recall() -> dict[str, str]:
-    try:
-        text = (default_root() / MEMORY).read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line[:-1].split(" ", 1) for line in text.splitlines(True) if line.endswith("\n"))
-    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and len(pair[0]) == 64}
-
-
-def _remember(lines: list[str]) -> None:
-    if not lines:
-        return
-    with contextlib.suppress(OSError):  # the memory saves time; nothing depends on it
-        default_root().mkdir(parents=True, exist_ok=True)
-        with (default_root() / MEMORY).open("a", encoding="ascii") as file:
-            file.write("".join(lines))

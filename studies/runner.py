@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import FoldResult, Status
 from serlab.bench.errors import SerlabError
-from serlab.bench.features.extraction import extract
+from serlab.bench.features.extraction import fill
 from serlab.bench.meters.environment import cores
 from serlab.bench.seeds import seed_of
 from serlab.bench.store import Store
@@ -121,7 +121,7 @@ def _extract(plan: Plan, say: Callable[[str], None]) -> None:
             workers = cores() if len(utterances) > POOL_FROM else 1
             started = time.monotonic()
             progress = telling(f"{ground.corpus.name}: {spec.name}", say)
-            extract(spec, utterances, cache=cache, workers=workers, progress=progress)
+            fill(spec, utterances, cache=cache, workers=workers, progress=progress)
             spent = time.monotonic() - started
             if spent > 1:
                 say(f"{ground.corpus.name}: {spec.name} of {len(utterances)} utterances in "

@@ -15,10 +15,11 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from serlab.bench.cache import Cache, CacheError, samples_hash
+from serlab.bench.cache import Cache, samples_hash
 from serlab.bench.contracts import FeatureSpec, FloatArray, Utterance
 from serlab.bench.errors import BadValue, SerlabError
 from serlab.bench.features.base import Feature, Reader, feature
+from serlab.bench.memo import CacheError
 
 Progress = Callable[[int, int], None]
 """Told how many utterances are done, of how many."""
@@ -26,8 +27,10 @@ Progress = Callable[[int, int], None]
 _SHOWN = 5
 _CHUNK = 8
 """Utterances that a worker process is given at a time."""
-_ALONE_S = 5.0
-"""So long this process works alone: starting others, with torch, takes nearly as long."""
+_LEAST_S = 1.0
+"""So long this process works alone, and knows then how long it would take."""
+_START_S = 5.0
+"""What the start of processes, with torch, may cost."""
 
 
 def extract(
@@ -48,32 +51,65 @@ def extract(
         utterances: with unlike ids.
         cache: where values are looked for and kept; None computes all and keeps nothing.
         progress: told after every utterance.
-        workers: processes that compute if it takes more than five seconds; 1 computes here. A
-            feature that stays in this process computes in so many threads instead.
+        workers: processes that compute where that saves more than their start; 1 computes here.
+            A feature that stays in this process computes in so many threads instead.
 
     Raises:
         SerlabError: an utterance's audio is broken; lists the first five, after all are tried.
         CacheError: the cache cannot be written to.
     """
+    items = list(utterances)
+    done: dict[str, FloatArray] = {}
+
+    def keep(utterance: Utterance, values: FloatArray | None) -> None:
+        assert values is not None
+        done[utterance.id] = values
+
+    _all(_Job(feature=feature(spec), cache=cache, opens=True), items, keep, progress, workers)
+    return {u.id: done[u.id] for u in items}
+
+
+def fill(
+    spec: FeatureSpec,
+    utterances: Iterable[Utterance],
+    *,
+    cache: Cache,
+    progress: Progress | None = None,
+    workers: int = 1,
+) -> None:
+    """As `extract`, for its cache alone: arrays are neither opened nor held."""
+    job = _Job(feature=feature(spec), cache=cache, opens=False)
+    _all(job, list(utterances), lambda utterance, values: None, progress, workers)
+
+
+def _all(
+    job: _Job,
+    items: Sequence[Utterance],
+    keep: Callable[[Utterance, FloatArray | None], None],
+    progress: Progress | None,
+    workers: int,
+) -> None:
+    """Every utterance is tried and told; then what is broken is raised."""
     if workers < 1:
         raise BadValue("workers", workers, "an integer of at least 1")
-    items = list(utterances)
-    job = _Job(feature=feature(spec), cache=cache)
-    done: dict[str, FloatArray] = {}
     broken: list[str] = []
     job.feature.expect(items)
     stays = job.feature.extractor.in_this_process
-    with job.threads(workers if stays else 1):
-        for utterance, result in _results(job, items, 1 if stays else workers):
-            if isinstance(result, _Broken):
-                broken.append(result.problem)
-            else:
-                done[utterance.id] = result
-            if progress is not None:
-                progress(len(done) + len(broken), len(items))
+    try:
+        with job.threads(workers if stays else 1):
+            results = _results(job, items, 1 if stays else workers)
+            for n_done, (utterance, result) in enumerate(results, 1):
+                if isinstance(result, _Broken):
+                    broken.append(result.problem)
+                else:
+                    keep(utterance, result)
+                if progress is not None:
+                    progress(n_done, len(items))
+    finally:
+        if job.cache is not None:
+            job.cache.memo.flush()
     if broken:
-        raise _summary(spec, broken, len(items))
-    return {u.id: done[u.id] for u in items}
+        raise _summary(job.feature.spec, broken, len(items))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +118,18 @@ class _Broken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """What lies in the cache, by the hash of what it was made from."""
+
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Job:
     feature: Feature
     cache: Cache | None
+    opens: bool
+    """Whether values are wanted, or only to be in the cache."""
 
     @contextmanager
     def threads(self, number: int) -> Iterator[None]:
@@ -115,32 +160,47 @@ class _Job:
             return None
         return self.cache.memo.get(utterance.audio)
 
-    def values(self, utterance: Utterance) -> FloatArray | _Broken:
-        """The values, looked up or computed and kept. Raises CacheError."""
+    def values(self, utterance: Utterance) -> FloatArray | _Broken | None:
+        """The values, looked up or computed and kept; None if unwanted. Raises CacheError."""
         try:
-            found = self.known(utterance)
-            return self._computed(utterance) if found is None else found
+            if self.opens:
+                found = self.known(utterance)
+                return self._computed(utterance) if found is None else found
+            if not self._held(utterance):
+                self._computed(utterance)
         except CacheError:  # the next utterance would meet it as well
             raise
         except SerlabError as error:
             name, text = utterance.audio.name() if utterance.audio else utterance.id, str(error)
             return _Broken(problem=text if name in text else f"{name}: {text}")
+        return None
 
-    def sendable(self, utterance: Utterance) -> FloatArray | str | _Broken:
-        """As `values`, but the key of what the cache holds: cheaper to send than the array."""
+    def _held(self, utterance: Utterance) -> bool:
+        content = self.content(utterance)
+        return bool(self.cache and content and self.cache.holds(self.feature.key(content)))
+
+    def sendable(self, utterance: Utterance) -> FloatArray | _Kept | _Broken | None:
+        """As `values`, but for the array only where to find it, which is cheaper to send."""
         result = self.values(utterance)
         if self.cache is None or isinstance(result, _Broken):
             return result
         content = self.content(utterance)
-        return self.feature.key(content) if content else result
+        return _Kept(content=content) if content else result
 
-    def reopened(self, result: FloatArray | str | _Broken) -> FloatArray | _Broken:
-        """What `sendable` gave, in the process that asked."""
-        if not isinstance(result, str):
+    def reopened(
+        self, utterance: Utterance, result: FloatArray | _Kept | _Broken | None
+    ) -> FloatArray | _Broken | None:
+        """What `sendable` gave, in the process that asked, which remembers it."""
+        if not isinstance(result, _Kept):
             return result
-        found = self.cache.get(result) if self.cache else None
+        assert self.cache is not None
+        if utterance.audio is not None and not isinstance(self.feature.extractor, Reader):
+            self.cache.memo.put(utterance.audio, result.content)
+        if not self.opens:
+            return None
+        found = self.cache.get(self.feature.key(result.content))
         if found is None:
-            raise SerlabError(f"{result}: was removed from the cache while it was wanted")
+            raise SerlabError(f"{utterance.id}: was removed from the cache while it was wanted")
         return found
 
     def _computed(self, utterance: Utterance) -> FloatArray:
@@ -166,28 +226,36 @@ _own_job: _Job | None = None  # of a worker process, set as it starts
 
 def _results(
     job: _Job, items: Sequence[Utterance], workers: int
-) -> Iterator[tuple[Utterance, FloatArray | _Broken]]:
+) -> Iterator[tuple[Utterance, FloatArray | _Broken | None]]:
     """Every utterance with what came of it, as they finish."""
     started = time.monotonic()
     for index, utterance in enumerate(items):
-        if workers > 1 and time.monotonic() - started >= _ALONE_S:
+        if workers > 1 and _pays(time.monotonic() - started, index, len(items), workers):
             yield from _in_processes(job, items[index:], workers)
             return
         yield utterance, job.values(utterance)
 
 
+def _pays(spent_s: float, n_done: int, n_all: int, workers: int) -> bool:
+    """Whether processes would save more than their start costs, going on as until now."""
+    if spent_s < _LEAST_S or not n_done:
+        return False
+    left_s = spent_s / n_done * (n_all - n_done)
+    return left_s * (1 - 1 / workers) > _START_S
+
+
 def _in_processes(
     job: _Job, items: Sequence[Utterance], workers: int
-) -> Iterator[tuple[Utterance, FloatArray | _Broken]]:
+) -> Iterator[tuple[Utterance, FloatArray | _Broken | None]]:
     context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(job,))
     chunks = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
     with pool:
         try:
             asked = {pool.submit(_work, chunk): chunk for chunk in chunks}
-            for future in as_completed(asked):
-                for utterance, result in zip(asked[future], future.result(), strict=True):
-                    yield utterance, job.reopened(result)
+            for future in as_completed(list(asked)):
+                for utterance, result in zip(asked.pop(future), future.result(), strict=True):
+                    yield utterance, job.reopened(utterance, result)
         except BrokenProcessPool:
             raise SerlabError(
                 f"feature {job.feature.spec.name}: a process that computed it died, most likely "
@@ -206,7 +274,7 @@ def _start(job: _Job) -> None:
         torch.set_num_threads(1)
 
 
-def _work(items: Sequence[Utterance]) -> list[FloatArray | str | _Broken]:
+def _work(items: Sequence[Utterance]) -> list[FloatArray | _Kept | _Broken | None]:
     """In a worker: the results, or where the cache keeps them."""
     assert _own_job is not None
     return [_own_job.sendable(utterance) for utterance in items]

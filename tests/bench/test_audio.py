@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,12 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serlab.bench import identity
 from serlab.bench.audio import AudioFile, audio_facts, content_hash, resample
-from serlab.bench.cache import default_root
 from serlab.bench.contracts import Audio
 from serlab.bench.errors import BadFile, BadValue
-from serlab.bench.identity import MEMORY, file_hash, file_hashes
+from serlab.bench.identity import file_hash, file_hashes
+from serlab.bench.memo import default_root
 
 
 @pytest.fixture(autouse=True)
@@ -230,27 +233,33 @@ def test_content_hash_is_exact_for_16_bits(pcm: list[int]) -> None:
     assert len(hashes) == 1
 
 
-def test_file_hash_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
+def test_file_hash_is_remembered_until_the_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A second asking reads the memory; a changed file is hashed anew."""
     path = tmp_path / "ä b.wav"
     path.write_bytes(b"one")
+    os.utime(path, (1, 1))  # not so young that it may change under one time stamp
     first = file_hash(path)
-    memory = default_root() / MEMORY
-    assert first in memory.read_text()
-    memory.write_text(memory.read_text().replace(first, "0" * 64))
+    assert first == hashlib.sha256(b"one").hexdigest()
+    read: list[Path] = []
+    monkeypatch.setattr(identity, "_hash", lambda path: read.append(path) or "0" * 64)
+    assert file_hash(path) == first
+    assert not read
+    path.write_bytes(b"two")
     assert file_hash(path) == "0" * 64
-    path.write_bytes(b"three")
-    assert file_hash(path) not in (first, "0" * 64)
+    assert read == [path]
 
 
-def test_damaged_memory_is_passed_over(tmp_path: Path) -> None:
-    """Half lines and noise in the memory change no hash."""
-    path = tmp_path / "a"
-    path.write_bytes(b"x")
-    true = file_hash(path)
-    memory = default_root() / MEMORY
-    memory.write_bytes(b"\xff\xfe garbage\nshort line\n" + b"0" * 64 + b" 1 2 " + bytes(3))
-    assert file_hash(path) == true
+def test_young_files_are_told_apart(tmp_path: Path) -> None:
+    """Files too young to be remembered have hashes of their own all the same."""
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_text(path.name)
+    hashes = file_hashes([*paths, paths[0]])
+    assert list(hashes) == paths
+    assert hashes[paths[0]] == hashlib.sha256(b"a").hexdigest()
+    assert hashes[paths[1]] == hashlib.sha256(b"b").hexdigest()
 
 
 def test_hashes_without_a_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import subprocess
@@ -16,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serlab.bench.audio import AudioFile
-from serlab.bench.cache import Cache, CacheError, FileMemo, default_root, samples_hash
+from serlab.bench.cache import Cache, FileMemo, samples_hash
 from serlab.bench.contracts import Audio, FloatArray
 from serlab.bench.errors import BadValue
+from serlab.bench.memo import CacheError, Memo, default_root, memo_at
 
 KEY = "ab" * 32
 LARGE = (300, 100)
@@ -188,9 +190,10 @@ def test_info(cache: Cache, tmp_path: Path) -> None:
     cache.put(key(1), numbers(LARGE))
     cache.put(key(2), numbers((1, 3)))
     cache.memo.put(settled(tmp_path), "0" * 64)
+    cache.memo.flush()
     (cache.path(key(1)).parent / ".x.tmp").write_bytes(b"12345")
     info = cache.info()
-    assert (info.n_arrays, info.n_memos, info.n_temporary) == (2, 1, 1)
+    assert (info.n_arrays, info.n_hashes, info.n_temporary) == (2, 1, 1)
     assert info.n_bytes == sum(p.stat().st_size for p in cache.root.rglob("*") if p.is_file())
     assert info.path == str(cache.root)
 
@@ -279,9 +282,13 @@ def settled(folder: Path, name: str = "a.wav", age_s: float = 60.0) -> AudioFile
 
 
 def test_memo_recalls(tmp_path: Path) -> None:
-    """A hash put for a file is known to another process's memo."""
-    source = settled(tmp_path)
-    FileMemo(tmp_path / "c").put(source, "f" * 64)
+    """A hash put for a file is known at once here, and elsewhere after it was written."""
+    source, memo = settled(tmp_path), FileMemo(tmp_path / "c")
+    memo.put(source, "f" * 64)
+    assert FileMemo(tmp_path / "c").get(source) == "f" * 64
+    assert not (tmp_path / "c").exists()
+    memo.flush()
+    memo_at.cache_clear()  # what another process begins with
     assert FileMemo(tmp_path / "c").get(source) == "f" * 64
 
 
@@ -333,11 +340,91 @@ def test_memo_needs_a_file(tmp_path: Path) -> None:
     assert memo.get(Made(seed=1)) is None
 
 
-@pytest.mark.parametrize("text", [b"", b"ffff", b"\xff\xfe" * 20, b"f" * 64])
-def test_damaged_memo_is_none(tmp_path: Path, text: bytes) -> None:
-    """A memo that is not a whole line is not believed."""
-    source, memo = settled(tmp_path), FileMemo(tmp_path / "c")
-    memo.put(source, "f" * 64)
-    (path,) = [p for p in (tmp_path / "c").rglob("*") if p.is_file()]
-    path.write_bytes(text)
-    assert memo.get(source) is None
+# --- hashes in batches ---------------------------------------------------------------------------
+
+
+def content(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def test_batches_are_read_as_they_come(tmp_path: Path) -> None:
+    """What one memory writes, another that is open already finds."""
+    one, other = Memo(tmp_path), Memo(tmp_path)
+    assert other.recall(content(0)) is None
+    for first in (0, 100):
+        for number in range(first, first + 100):
+            one.remember(content(number), content(-number))
+        one.flush()
+        for number in range(first, first + 100):
+            assert other.recall(content(number)) == content(-number)
+    assert other.recall(content(200)) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "changed", "pickle", "gone"])
+def test_damaged_batch_is_not_believed(tmp_path: Path, damage: str) -> None:
+    """Every bit counts: a wrong hash would give an utterance another one's features."""
+    memo = Memo(tmp_path)
+    memo.remember(content(1), content(2))
+    memo.flush()
+    (path,) = (tmp_path / "hashes").iterdir()
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(data[:-5])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "changed":
+        data[-1] ^= 1
+        path.write_bytes(data)
+    elif damage == "pickle":
+        np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    else:
+        path.unlink()
+    assert Memo(tmp_path).recall(content(1)) is None
+    again = Memo(tmp_path)
+    again.remember(content(1), content(2))
+    again.flush()
+    assert Memo(tmp_path).recall(content(1)) == content(2)
+
+
+def test_many_batches_become_one(tmp_path: Path) -> None:
+    """The folder stays small, and nothing is forgotten."""
+    memo = Memo(tmp_path)
+    for number in range(80):
+        memo.remember(content(number), content(-number))
+        memo.flush()
+    assert len(list((tmp_path / "hashes").iterdir())) <= 33
+    other = Memo(tmp_path)
+    assert [other.recall(content(n)) for n in range(80)] == [content(-n) for n in range(80)]
+
+
+def test_many_entries_are_written_unasked(tmp_path: Path) -> None:
+    """A process that is killed forgets a few thousand at most."""
+    memo = Memo(tmp_path)
+    for number in range(5000):
+        memo.remember(content(number), content(number))
+    assert Memo(tmp_path).recall(content(0)) == content(0)
+    assert Memo(tmp_path).recall(content(4999)) is None
+
+
+REMEMBERER = """
+import hashlib, sys
+from pathlib import Path
+from serlab.bench.memo import Memo
+def content(number): return hashlib.sha256(str(number).encode()).hexdigest()
+memo, first = Memo(Path(sys.argv[1])), int(sys.argv[2])
+for number in range(first, first + 60):
+    memo.remember(content(number), content(-number))
+    memo.flush()
+"""
+
+
+def test_two_processes_remember(tmp_path: Path) -> None:
+    """Both write and merge at once; a batch that one of them merged away costs no crash."""
+    command = [sys.executable, "-c", REMEMBERER, str(tmp_path)]
+    both = [subprocess.Popen([*command, first]) for first in ("0", "1000")]
+    assert [process.wait() for process in both] == [0, 0]
+    memo = Memo(tmp_path)
+    for first in (0, 1000):
+        for number in range(first, first + 60):
+            assert memo.recall(content(number)) == content(-number)
+    assert not [p for p in (tmp_path / "hashes").iterdir() if p.suffix == ".tmp"]

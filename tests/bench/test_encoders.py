@@ -162,7 +162,7 @@ def test_the_key_has_layer_and_weights(tmp_path: Path) -> None:
 
 def test_values_come_from_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many workers are asked for: each would hold a copy of the model."""
-    monkeypatch.setattr(extraction, "_ALONE_S", 0.0)
+    monkeypatch.setattr(extraction, "_pays", lambda *_: True)
     monkeypatch.setattr(extraction, "_in_processes", None)
 
     spec = FeatureSpec(name="text_encoder", settings={"model": shared("text")})

@@ -19,12 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serlab.bench.audio import AudioFile
-from serlab.bench.cache import Cache, CacheError
+from serlab.bench.cache import Cache
 from serlab.bench.contracts import Audio, FeatureSpec, FloatArray, Scalar, Utterance
 from serlab.bench.errors import BadValue, SerlabError, UnknownName
 from serlab.bench.features import base, extraction
 from serlab.bench.features.base import FEATURES, Feature, feature
-from serlab.bench.features.extraction import extract
+from serlab.bench.features.extraction import extract, fill
+from serlab.bench.memo import CacheError
 
 RATE = 16000
 
@@ -670,7 +671,7 @@ def test_truncated_array_is_computed_anew(tmp_path: Path) -> None:
     """A cache file that was cut is computed and written again."""
     utterances, cache = spoken(tmp_path, n=1), Cache(tmp_path / "cache")
     before = {k: v.copy() for k, v in extract(SPEC, utterances, cache=cache).items()}
-    (path,) = cache.root.rglob("*.npy")
+    (path,) = (cache.root / "arrays").rglob("*.npy")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert same(before, extract(SPEC, utterances, cache=cache))
@@ -701,6 +702,37 @@ def test_goes_on_after_broken_files(tmp_path: Path) -> None:
     assert [f"u{n}.wav" in text for n in range(9)] == [1 <= n <= 5 for n in range(9)]
     assert told == [(n, 9) for n in range(1, 10)]
     assert cache.info().n_arrays == 2
+
+
+def test_filling_is_extraction_without_the_arrays(tmp_path: Path) -> None:
+    """The cache holds the same afterwards; what it holds already is not even read."""
+    utterances, cache = spoken(tmp_path, n=4), Cache(tmp_path / "cache")
+    told: list[tuple[int, int]] = []
+    fill(SPEC, utterances, cache=cache, progress=lambda *done: told.append(done))
+    assert told == [(n, 4) for n in range(1, 5)]
+    assert cache.info().n_arrays == 4
+    assert same(extract(SPEC, utterances), extract(SPEC, utterances, cache=cache))
+    (tmp_path / "u2.wav").write_text("no audio")
+    with pytest.raises(SerlabError, match=r"1 of 4 utterances are broken: .*u2\.wav"):
+        fill(SPEC, utterances, cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("spent_s", "n_done", "n_all", "workers", "pays"),
+    [
+        (0.5, 10, 10_000, 2, False),  # too early to know
+        (1.0, 100, 2000, 2, True),  # 19 s are left, 9.5 saved
+        (1.0, 100, 1000, 2, False),  # 9 s are left, 4.5 saved
+        (1.0, 100, 1000, 16, True),  # 8.4 saved
+        (100.0, 990, 1000, 16, False),  # as good as done
+        (2.0, 0, 10, 2, False),
+    ],
+)
+def test_processes_where_they_pay(
+    spent_s: float, n_done: int, n_all: int, workers: int, pays: bool
+) -> None:
+    """They are started where they save more than five seconds, as far as one can tell."""
+    assert extraction._pays(spent_s, n_done, n_all, workers) is pays
 
 
 def test_nan_names_the_utterance() -> None:
@@ -742,11 +774,11 @@ def test_threads_are_given_back() -> None:
 @pytest.mark.slow
 def test_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes give what one gives, with and without cache, and name broken files."""
-    monkeypatch.setattr(extraction, "_ALONE_S", 0.0)
+    monkeypatch.setattr(extraction, "_pays", lambda *_: True)
     utterances, cache = spoken(tmp_path, n=10), Cache(tmp_path / "cache")
     alone = extract(SPEC, utterances)
     assert same(alone, extract(SPEC, utterances, workers=2, cache=cache))
-    assert cache.info().n_arrays == cache.info().n_memos == 10
+    assert cache.info().n_arrays == cache.info().n_hashes == 10
     (tmp_path / "u3.wav").write_text("no audio")
     with pytest.raises(SerlabError, match=r"1 of 10 utterances are broken: .*u3\.wav"):
         extract(SPEC, utterances, workers=2)
@@ -755,7 +787,7 @@ def test_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_unwritable_cache_in_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache's error comes from the processes as it is."""
-    monkeypatch.setattr(extraction, "_ALONE_S", 0.0)
+    monkeypatch.setattr(extraction, "_pays", lambda *_: True)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CacheError, match="SERLAB_CACHE"):
         extract(SPEC, spoken(tmp_path), cache=Cache(tmp_path / "file"), workers=2)
@@ -780,7 +812,7 @@ def test_dead_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def shutdown(self, **_: object) -> None: ...
 
-    monkeypatch.setattr(extraction, "_ALONE_S", 0.0)
+    monkeypatch.setattr(extraction, "_pays", lambda *_: True)
     monkeypatch.setattr(extraction, "ProcessPoolExecutor", DeadPool)
     utterance = Utterance(id="u", speaker="s", audio=FromMemory(noise(0.1)))
     with pytest.raises(SerlabError, match="a process that computed it died"):
