@@ -6,9 +6,26 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+_LONGEST = 1500
+"""Characters of a message; what a damaged file holds may be of any length."""
+
 
 class SerlabError(Exception):
-    """A mistake that the user can mend; its text says where it is and what was expected."""
+    r"""A mistake that the user can mend; its text says where it is and what was expected.
+
+    It is one line: control characters, as names of files may have them, are written out.
+
+    Example:
+        >>> print(SerlabError("a" + chr(10) + "b.wav: is empty"))
+        a\nb.wav: is empty
+    """
+
+    def __init__(self, text: str) -> None:
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        if len(text) > _LONGEST:
+            text = f"{text[: _LONGEST - 300]} ... {text[-295:]}"
+        super().__init__(text)
 
 
 class UnknownName(SerlabError):

@@ -103,8 +103,9 @@ def _files(root: Path) -> list[tuple[str, Path]]:
     if root.is_file():
         return [(_split_of(root), root)]
     if (root / "dataset_dict.json").is_file():
-        splits = _json(root / "dataset_dict.json").get("splits", [])
-        return [(str(s), path) for s in splits for path in _saved(root / str(s))]
+        table = root / "dataset_dict.json"
+        splits = [_name(table, split) for split in _list(table, "splits")]
+        return [(split, path) for split in splits for path in _saved(root / split)]
     if (root / "state.json").is_file():
         return [(str(_json(root / "state.json").get("_split") or ""), p) for p in _saved(root)]
     found = [(_split_of(path), path) for path in sorted(root.rglob("*.parquet"))]
@@ -119,13 +120,29 @@ def _saved(folder: Path) -> list[Path]:
     state = _json(folder / "state.json")
     if state.get("_indices_data_files"):
         raise BadFile(folder, "was saved with a table of indices: save it anew with datasets 2")
-    return [folder / str(file["filename"]) for file in state.get("_data_files", [])]
+    table = folder / "state.json"
+    files = _list(table, "_data_files")
+    return [folder / _name(table, f.get("filename") if isinstance(f, dict) else f) for f in files]
+
+
+def _list(path: Path, key: str) -> list[Any]:  # as above
+    found = _json(path).get(key, [])
+    if not isinstance(found, list):
+        raise BadFile(path, f'"{key}" is {found!r}: expected a list')
+    return found
+
+
+def _name(path: Path, value: object) -> str:
+    """The name of a file or folder beside a JSON file, and nowhere else."""
+    if not isinstance(value, str) or not value or Path(value).name != value or "\0" in value:
+        raise BadFile(path, f"names {value!r}: expected the name of a file or folder beside it")
+    return value
 
 
 def _json(path: Path) -> Mapping[str, Any]:  # JSON values
     try:
         found = json.loads(text_of(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFile(path, f"is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise BadFile(path, "expected an object, as datasets writes it")
