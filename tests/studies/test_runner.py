@@ -278,7 +278,7 @@ def test_undeclared_leak_stops_the_study(tmp_path: Path, monkeypatch: pytest.Mon
     """A split that shares speakers without saying so is refused before anything runs."""
     from dataclasses import replace
 
-    from serlab.studies import plan as module
+    from serlab.studies import grounds as module
 
     real = module.make_split
 
