@@ -24,7 +24,7 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _BLOCK = 1 << 24
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FilePart:
     """A file, or the part of it from ``start_s`` to ``end_s``."""
 
@@ -48,7 +48,7 @@ class FilePart:
         return f"{self.path} [{self.start_s or 0:g} s to {end}]"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AudioFile(FilePart):
     """The audio of a sound file, or of a part of it."""
 

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -73,7 +74,7 @@ class ArraySource(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Word:
     """A spoken word and when it is said, in seconds from the utterance's start."""
 
@@ -82,7 +83,7 @@ class Word:
     end_s: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Utterance:
     """One labelled stretch of speech by one speaker."""
 
@@ -219,7 +220,7 @@ class Split:
     leaks: tuple[str, ...] = ()
     """Why this split is no speaker-independent one; printed wherever its results are."""
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Hash of everything that makes two results comparable."""
         return digest(self)[:16]

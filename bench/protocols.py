@@ -263,19 +263,20 @@ def _fold(
 ) -> Fold:
     """The fold that tests on some units and validates on those that follow them."""
     after = names.index(test[-1]) + 1
-    others = [n for n in (*names[after:], *names[:after]) if n not in test]
+    tested = set(test)
+    others = [n for n in (*names[after:], *names[:after]) if n not in tested]
     if len(others) <= protocol.validation:
         raise SerlabError(
             f"fold {name}: {len(others)} of {len(names)} remain beside the test part, and "
             f"validation takes {protocol.validation}; none is left to train on"
         )
-    validation = others[: protocol.validation]
-    parts = {
-        "train": tuple(u.id for u in utterances if unit(u) in others[protocol.validation :]),
-        "validation": tuple(u.id for u in utterances if unit(u) in validation),
-        "test": tuple(u.id for u in utterances if unit(u) in test),
-    }
-    return Fold(name=name, **parts)
+    where = dict.fromkeys(others, Part.TRAIN)
+    where.update(dict.fromkeys(others[: protocol.validation], Part.VALIDATION))
+    where.update(dict.fromkeys(test, Part.TEST))
+    parts: dict[str, list[str]] = {part.value: [] for part in Part}
+    for u in utterances:
+        parts[where[unit(u)]].append(u.id)
+    return Fold(name=name, **{part: tuple(ids) for part, ids in parts.items()})
 
 
 def _check(

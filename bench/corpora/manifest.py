@@ -14,7 +14,9 @@ split                 train, validation (dev, devel, valid, val) or test
 traces                CSV of continuous labels: a column of time, then one for each dimension
 ====================  =====================================================================
 
-Other columns are kept as facts of the utterance.
+Other columns are kept as facts of the utterance. A path that leads out of the manifest's folder
+(``..``, an absolute one, one with a drive) is refused, since tables come from others; a link inside
+the folder is followed wherever it leads, since it was made on this machine.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +55,16 @@ _NEAR = 0.8
 """From this likeness on, an unknown column is taken for a misspelt known one."""
 
 
-@dataclass(frozen=True, kw_only=True)
+_Facts = dict[tuple[tuple[str, str], ...], dict[str, str]]
+"""Facts that several utterances have alike are kept once: tables may have a million rows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Row:
     """The cells of one line that are not empty."""
 
     manifest: Path
+    folder: str
     line: int
     cells: Mapping[str, str]
 
@@ -76,16 +84,19 @@ class _Row:
             raise self.bad(column, f"is {self.cells[column]!r}: expected seconds, 0 or more")
         return value
 
-    def file(self, column: str) -> Path:
-        """A cell as the path of a file below the manifest's folder."""
-        written = self.cells[column].replace("\\", "/")
-        drive = len(written) > 1 and written[1] == ":"
-        path = os.path.normpath(written)
-        if drive or os.path.isabs(path) or path.split(os.sep)[0] == "..":
+    def written(self, column: str) -> str:
+        """A cell as the path of a file below the manifest's folder, relative to that."""
+        path = os.path.normpath(self.cells[column].replace("\\", "/"))
+        drive = len(path) > 1 and path[1] == ":"
+        if drive or os.path.isabs(path) or path.split(os.sep, 1)[0] == "..":
             raise self.bad(
                 column, f"is {self.cells[column]!r}: expected a path inside the manifest's folder"
             )
-        return self.manifest.parent / path
+        return path
+
+    def file(self, column: str) -> Path:
+        """The same as a path that can be opened."""
+        return Path(self.folder, self.written(column))
 
 
 @CORPORA.register(
@@ -126,11 +137,11 @@ def manifest(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
         raise BadValue("manifest.trace_rate_hz", rate, "frames per second, more than 0")
     rows = _rows(table, _renaming(str(options["rename"])))
     dimensions: tuple[str, ...] = ()
-    utterances, lines = [], dict[str, int]()
+    utterances, lines, known = [], dict[str, int](), _Facts()
     for row in rows:
         if "traces" in row.cells and not dimensions:
             dimensions = _dimensions(row.file("traces"))
-        utterance = _utterance(row, dimensions, rate)
+        utterance = _utterance(row, dimensions, rate, known)
         if utterance.id in lines:
             raise row.bad("id", f"is {utterance.id!r}, as on line {lines[utterance.id]} already")
         lines[utterance.id] = row.line
@@ -150,21 +161,21 @@ def _labels(asked: str, utterances: list[Utterance]) -> tuple[str, ...]:
     return given or tuple(sorted({u.emotion for u in utterances if u.emotion is not None}))
 
 
-def _utterance(row: _Row, dimensions: tuple[str, ...], rate_hz: float) -> Utterance:
+def _utterance(row: _Row, dimensions: tuple[str, ...], rate_hz: float, known: _Facts) -> Utterance:
     cells, start, end = row.cells, row.number("start"), row.number("end")
-    path = row.file("path")
     part = start is not None or end is not None
     if end is not None and end <= (start or 0):
         raise row.bad("end", f"is {end:g}: expected more than the start, {start or 0:g}")
-    stem = Path(os.path.normpath(cells["path"].replace("\\", "/"))).with_suffix("").as_posix()
+    stem = os.path.splitext(row.written("path"))[0].replace(os.sep, "/")
     span = f":{start or 0:g}-{'end' if end is None else format(end, 'g')}" if part else ""
+    others = tuple((key, value) for key, value in cells.items() if key not in COLUMNS)
     traces = None
     if "traces" in cells:
         traces = TraceFile(path=row.file("traces"), dimensions=dimensions, rate_hz=rate_hz)
     return Utterance(
         id=cells.get("id", stem + span),
         speaker=cells["speaker"],
-        audio=AudioFile(path=path, start_s=start, end_s=end),
+        audio=AudioFile(path=row.file("path"), start_s=start, end_s=end),
         emotion=cells.get("emotion"),
         session=cells.get("session"),
         dialogue=cells.get("dialogue"),
@@ -174,7 +185,7 @@ def _utterance(row: _Row, dimensions: tuple[str, ...], rate_hz: float) -> Uttera
         partition=_partition(row),
         source=stem if part else None,
         traces=traces,
-        facts={key: value for key, value in cells.items() if key not in COLUMNS},
+        facts=known.setdefault(others, dict(others)),
     )
 
 
@@ -214,14 +225,18 @@ def _renaming(text: str) -> dict[str, str]:
 def _rows(table: Path, renaming: Mapping[str, str]) -> Iterator[_Row]:
     read = json_rows if table.suffix.lower() in (".jsonl", ".ndjson", ".json") else csv_rows
     known: tuple[str, ...] = ()
+    folder, shared = str(table.parent), dict[str, str]()
     for line, cells in read(table):
-        renamed = {renaming.get(key, key): value for key, value in cells.items()}
-        if len(renamed) < len(cells):
-            raise BadFile(f"{table}:{line}", "the option rename gives two columns one name")
-        if tuple(renamed) != known:
-            known = tuple(renamed)
+        if renaming:
+            renamed = {renaming.get(key, key): value for key, value in cells.items()}
+            if len(renamed) < len(cells):
+                raise BadFile(f"{table}:{line}", "the option rename gives two columns one name")
+            cells = renamed
+        if tuple(cells) != known:
+            known = tuple(cells)
             _check_columns(table, known)
-        row = _Row(manifest=table, line=line, cells=_filled(table, line, renamed))
+        filled = _filled(table, line, cells, shared)
+        row = _Row(manifest=table, folder=folder, line=line, cells=filled)
         for column in REQUIRED:
             if column not in row.cells:
                 raise row.bad(column, "is empty")
@@ -244,13 +259,22 @@ def _check_columns(table: Path, columns: tuple[str, ...]) -> None:
             )
 
 
-def _filled(table: Path, line: int, cells: Mapping[str, str]) -> dict[str, str]:
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+_OWN = ("path", "id", "text")
+"""Columns whose cells differ from row to row; others' are kept once, however often they stand."""
+
+
+def _filled(
+    table: Path, line: int, cells: Mapping[str, str], shared: dict[str, str]
+) -> dict[str, str]:
     found = {}
-    for column, value in cells.items():
-        if any((ord(c) < 32 and c not in "\t\n\r") or 0xD800 <= ord(c) < 0xE000 for c in value):
+    for column, cell in cells.items():
+        value = cell.strip()
+        if not value:
+            continue
+        if _CONTROL.search(value):
             raise BadFile(f"{table}:{line}", f'column "{column}" has control characters')
-        if value.strip():
-            found[column] = value.strip()
+        found[column] = value if column in _OWN else shared.setdefault(value, value)
     return found
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -37,6 +37,10 @@ def text_of(path: Path, encodings: Sequence[str] = ("utf-8-sig",)) -> str:
     raise BadFile(f"{path}:{line}", f"is not UTF-8 text (byte 0x{byte:02x}); save it as UTF-8")
 
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+"""A line with its end. (io.StringIO would keep the text a second time, four bytes a character.)"""
+
+
 def csv_rows(
     path: Path, *, delimiter: str = "", required: Sequence[str] = (), quoted: bool = True
 ) -> Rows:
@@ -56,7 +60,7 @@ def csv_rows(
     if not delimiter:
         delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
     reader = csv.reader(
-        io.StringIO(text, newline=""),
+        (line[0] for line in _LINE.finditer(text)),
         delimiter=delimiter,
         strict=True,
         quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
