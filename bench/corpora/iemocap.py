@@ -116,8 +116,9 @@ def iemocap(root: Path | None, options: Mapping[str, Scalar]) -> Corpus:
 
     Options: ``classes`` ("four" or "all"); ``happy`` ("merged": excitement counts as happiness;
     "happiness" or "excitement": the other one is no class; "both": each is a class); ``style``
-    ("all", "improvised" or "scripted": the others are left out); ``video`` ("face" or
-    "whole") adds the speaker's half of the picture, cut to the face or not. Turns of no chosen class stay, without emotion, as context.
+    ("all", "improvised" or "scripted": the others are left out); ``video`` ("face" or "whole")
+    adds the speaker's half of the picture, cut to the face or not. Turns of no chosen class stay,
+    without emotion, as context.
 
     Votes are those of the annotators, not the actors' own ("C-F1", "C-M1").
 

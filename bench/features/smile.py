@@ -43,7 +43,7 @@ class _Smile(Extractor):
     feature_set: ClassVar[str]
     widths: ClassVar[Mapping[str, int]]
 
-    level: str = setting("functionals", "one vector, or descriptors of frames", choices=tuple(LEVELS))
+    level: str = setting("functionals", "a vector, or frames", choices=tuple(LEVELS))
 
     def __post_init__(self) -> None:
         """Looks for the package, without importing it, so that a plan fails before it runs."""
