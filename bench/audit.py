@@ -173,8 +173,9 @@ def _shared(check: _Check, folds: Sequence[Fold], known: Mapping[str, Utterance]
     """What test parts share with what trains or selects, or training with validation."""
     values: set[str] = set()
     touched = []
+    of = {i: value for i, u in known.items() if (value := check.of(u)) is not None}
     for fold in folds:
-        parts = {part: _values(check, fold.part(part), known) for part in Part}
+        parts = {part: {of[i] for i in fold.part(part) if i in of} for part in Part}
         both = set().union(*(parts[a] & parts[b] for a, b in combinations(Part, 2)))
         if both:
             values |= both
@@ -200,11 +201,6 @@ def _names(check: _Check, values: set[str], known: Mapping[str, Utterance]) -> l
         if value in groups:
             groups[value].append(u.id)
     return sorted(" = ".join(ids) for ids in groups.values())
-
-
-def _values(check: _Check, ids: Iterable[str], known: Mapping[str, Utterance]) -> set[str]:
-    values = (check.of(known[i]) for i in ids)
-    return {value for value in values if value is not None}
 
 
 def _one_class_speakers(split: Split, known: Mapping[str, Utterance]) -> list[Finding]:

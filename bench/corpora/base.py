@@ -10,10 +10,12 @@ they are published), ``options`` (their defaults) and, where a file will do as r
 from __future__ import annotations
 
 import filecmp
+import gc
 import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -52,10 +54,23 @@ def load_corpus(
     resolved = _options(name, entry.facts.get("options", {}), options or {})
     root = find_root(name, roots) if entry.facts.get("needs_root", True) else None
     reader: Reader = entry.load()
-    corpus = reader(root, resolved)
+    with _no_collection():
+        corpus = reader(root, resolved)
     if not corpus.utterances:
         raise BadFile(root or name, "holds no utterance")
     return corpus
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keeps Python from looking for garbage among utterances, a third of the time of a million."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def find_root(name: str, roots: Mapping[str, Path]) -> Path:
