@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 
 from serlab.__main__ import main
+from serlab.bench.cache import Cache
 
 STUDY = """
 question = "Does it run?"
@@ -108,6 +110,27 @@ def test_check_of_several_corpora(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert [(r["corpus"], r["exit_code"]) for r in reports] == [("synth", 0), ("manifest", 1)]
     assert "expected CORPUS.KEY=VALUE" in refused([*words, "--option", "file=x"], capsys)
     assert "no corpus that is checked" in refused([*words, "--option", "emodb.x=1"], capsys)
+
+
+def test_cache_is_told_and_shrunk(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Info tells what there is; prune keeps what fits, of which the newest."""
+    cache = Cache(tmp_path)
+    for number in range(4):
+        cache.put(f"{number:064x}", np.zeros((500, 1), np.float32))
+        os.utime(cache.path(f"{number:064x}"), (number, number))
+    words = ["--dir", str(tmp_path)]
+    assert main(["cache", "info", *words]) == 0
+    told = capsys.readouterr().out
+    assert f"{tmp_path}: 8.5 KB" in told
+    assert "4 arrays of features, 0 hashes of files" in told
+    assert main(["cache", "prune", "--to", "4.3kB", *words]) == 0
+    assert "2 files removed, 4.3 KB; 4.3 KB left" in capsys.readouterr().out
+    assert main(["cache", "prune", "--to", "0", "--json", *words]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes_left"] == 0
+    assert main(["cache", "info", "--json", *words]) == 0
+    assert json.loads(capsys.readouterr().out)["n_arrays"] == 0
+    for wrong in ("much", "-1GB", "1e3", "5 XB", ""):
+        assert "such as 20GB" in refused(["cache", "prune", f"--to={wrong}", *words], capsys)
 
 
 def recordings(folder: Path, speakers: int = 4) -> Path:

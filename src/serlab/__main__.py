@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from serlab import __version__
 from serlab.bench.errors import SerlabError
@@ -95,7 +96,24 @@ def parser() -> argparse.ArgumentParser:
         parents=[common, json, roots, change],
     )  # fmt: skip
     audit.add_argument("study")
+    _add_cache(commands, [common, json])
     return top
+
+
+def _add_cache(commands: Any, parents: list[argparse.ArgumentParser]) -> None:  # argparse's own
+    cache = commands.add_parser("cache", help="tell of the cache of features, or shrink it")
+    tasks = cache.add_subparsers(dest="task", required=True, metavar="TASK")
+    folder = argparse.ArgumentParser(add_help=False)
+    folder.add_argument(
+        "--dir", default="", help="the cache's folder (SERLAB_CACHE, or the user's cache folder)"
+    )
+    tasks.add_parser("info", help="where it is and what it holds", parents=[*parents, folder])
+    prune = tasks.add_parser(
+        "prune", help="remove what was used longest ago", parents=[*parents, folder]
+    )
+    prune.add_argument(
+        "--to", required=True, metavar="SIZE", help="what may stay, such as 20GB, 500MB or 0"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser().parse_args(words)
     from serlab import commands
 
-    command = f"{chosen.command}_{chosen.task}" if chosen.command == "data" else chosen.command
+    command = f"{chosen.command}_{chosen.task}" if "task" in chosen else chosen.command
     try:
         commands.load_plugins(chosen.plugin)
         code: int = getattr(commands, f"{command}_command")(chosen, " ".join(["serlab", *words]))

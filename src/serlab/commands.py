@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
@@ -237,3 +238,50 @@ def data_audit_command(chosen: Namespace, typed: str) -> int:
     if not rows and not chosen.json:
         print("nothing found")
     return 1 if any(row["severity"] == "leak" for row in rows) else 0
+
+
+def cache_info_command(chosen: Namespace, typed: str) -> int:
+    """What the cache holds."""
+    from serlab.bench.cache import Cache
+    from serlab.bench.contracts import plain
+
+    info = Cache(chosen.dir or None).info()
+    if chosen.json:
+        print(json.dumps(plain(info), indent=1))
+        return 0
+    print(f"{info.path}: {_size(info.n_bytes)}")
+    print(f"{info.n_arrays} arrays of features, {info.n_hashes} hashes of files")
+    if info.n_temporary:
+        print(f"{info.n_temporary} files that are being written, or were left by a kill")
+    return 0
+
+
+def cache_prune_command(chosen: Namespace, typed: str) -> int:
+    """Shrinks the cache to a size."""
+    from serlab.bench.cache import Cache
+    from serlab.bench.contracts import plain
+
+    pruned = Cache(chosen.dir or None).prune(_bytes(chosen.to))
+    if chosen.json:
+        print(json.dumps(plain(pruned), indent=1))
+    else:
+        print(f"{pruned.n_removed} files removed, {_size(pruned.bytes_removed)}; "
+              f"{_size(pruned.bytes_left)} left")  # fmt: skip
+    return 0
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _bytes(text: str) -> int:
+    """A size such as ``"20GB"`` in bytes."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?B?)", text.strip().upper())
+    if not match or match[2] not in _UNITS:
+        raise BadValue("--to", text, "a size such as 20GB, 500MB or 0")
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+def _size(n_bytes: int) -> str:
+    unit = max((u for u in ("B", "KB", "MB", "GB", "TB") if _UNITS[u] <= max(n_bytes, 1)),
+               key=_UNITS.__getitem__)  # fmt: skip
+    return f"{n_bytes / _UNITS[unit]:.{0 if unit == 'B' else 1}f} {unit}"
