@@ -17,6 +17,7 @@ import math
 import os
 import re
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, is_dataclass
@@ -85,14 +86,15 @@ class Cache:
         """The array of a key, read-only, or nothing where it is missing or damaged.
 
         A large array is mapped from disk: it costs memory as it is read, shared by all
-        processes. It stays valid when its file is pruned.
+        processes. It stays valid when its file is pruned. Beyond two thirds of Linux's
+        ``vm.max_map_count`` (by default 43,690 arrays at once) arrays are read instead.
         """
         path = self.path(key)
         try:
             with path.open("rb") as file:
                 shape, offset, changed_s = _header(file)
-                large = _bytes(shape) >= _MAPPED_BYTES
-                array = _map(path, shape, offset) if large else _read(file, shape, offset)
+                mapped = _maps(shape)
+                array = _map(path, shape, offset) if mapped else _read(file, shape, offset)
         except (OSError, ValueError):
             return None
         _mark_used(path, changed_s)
@@ -123,7 +125,7 @@ class Cache:
 
         path = self.path(key)
         write_whole(path, fill)
-        if stored.nbytes >= _MAPPED_BYTES:
+        if _maps(stored.shape):
             with suppress(OSError):  # removed by another process meanwhile
                 return _map(path, stored.shape, len(head))
         stored.flags.writeable = False
@@ -289,11 +291,35 @@ def _map(path: Path, shape: tuple[int, ...], offset: int) -> FloatArray:
     # no more than 1024; torch's keeps none.
     import torch
 
+    global _n_mapped
     size = offset + _bytes(shape)
     held = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
+    _n_mapped += 1
+    weakref.finalize(held, _unmapped).atexit = False
     array: npt.NDArray[np.float32] = held[offset:].view(np.float32).reshape(shape)
     array.flags.writeable = False
     return array
+
+
+_n_mapped = 0
+
+
+def _unmapped() -> None:
+    global _n_mapped
+    _n_mapped -= 1
+
+
+@lru_cache
+def _most_mapped() -> int:
+    """Arrays that this process maps at once: two thirds of what Linux lets a process map."""
+    try:
+        return 2 * int(Path("/proc/sys/vm/max_map_count").read_text()) // 3
+    except (OSError, ValueError):  # another system
+        return 40_000
+
+
+def _maps(shape: tuple[int, ...]) -> bool:
+    return _bytes(shape) >= _MAPPED_BYTES and _n_mapped < _most_mapped()
 
 
 def _mark_used(path: Path, changed_s: float) -> None:

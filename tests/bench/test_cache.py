@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serlab.bench import cache as cache_module
 from serlab.bench.audio import AudioFile
 from serlab.bench.cache import Cache, FileMemo, samples_hash
 from serlab.bench.contracts import Audio, FloatArray
@@ -122,6 +123,25 @@ def test_keeps_no_descriptor(cache: Cache) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert all(array is not None for array in held)
+
+
+def test_maps_no_more_than_the_system_lets(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a number of mapped arrays others are read; a dropped mapping counts no more."""
+    arrays = [numbers(LARGE, number) for number in range(5)]
+    for number, array in enumerate(arrays):
+        cache.put(key(number), array)
+    before = cache_module._n_mapped
+    monkeypatch.setattr(cache_module, "_most_mapped", lambda: before + 3)
+    held = [cache.get(key(number)) for number in range(5)]
+    assert cache_module._n_mapped == before + 3
+    for array, found in zip(arrays, held, strict=True):
+        np.testing.assert_array_equal(found, array)
+    part = held[0][:2]
+    held.clear()
+    del found
+    assert cache_module._n_mapped == before + 1  # a slice keeps its mapping
+    np.testing.assert_array_equal(part, arrays[0][:2])
+    assert cache.get(key(4)) is not None
 
 
 @pytest.mark.parametrize("bad", ["", "../../etc/passwd", "AB" * 32, "abc"])
