@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,9 +107,15 @@ def audio_facts(path: Path) -> AudioFacts:
 
 def refuse_absent(path: Path) -> None:
     """Raises BadFile where there is no file, or nothing in it."""
-    if not path.is_file():
-        raise BadFile(path, "is a folder" if path.is_dir() else "there is no such file")
-    if path.stat().st_size == 0:
+    try:
+        facts = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name with NUL
+        raise BadFile(path, "there is no such file") from None
+    except OSError as error:
+        raise BadFile(path, f"cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(facts.st_mode):
+        raise BadFile(path, "is a folder" if stat.S_ISDIR(facts.st_mode) else "is no regular file")
+    if facts.st_size == 0:
         raise BadFile(path, "is empty (0 bytes)")
 
 

@@ -36,7 +36,7 @@ from serlab.bench.memo import FOLDER, default_root, file_facts, memo_at, n_entri
 MEMO_VERSION = 2
 """Raised when the hash of samples is computed in another way."""
 
-_MAPPED_BYTES = 64 * 1024
+_MAPPED_BYTES = 16 * 1024
 """Smaller arrays are read: a mapping costs more than it saves."""
 _STALE_S = 3600.0
 """Age from which a temporary file is one that its writer will not finish."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serlab.bench import identity
@@ -160,6 +161,81 @@ def test_bad_files(tmp_path: Path, make: object, words: str) -> None:
         AudioFile(path=path).read()
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def _pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def _linked(path: Path) -> Path:
+    path.symlink_to(path.name)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda t: _linked(t / "self.wav"), "Too many levels of symbolic links"),
+        (lambda t: _pipe(t / "pipe.wav"), "is no regular file"),
+        (lambda t: t / ("x" * 300 + ".wav"), "File name too long"),
+        (lambda t: t / "a\0b.wav", "there is no such file"),
+        (lambda t: t / "file" / "below.wav", "there is no such file"),
+        (lambda t: _text(t / "new\nline.wav"), r"new\\nline\.wav: is no audio"),
+        (lambda t: _text(t / "spaces and ünï\u202ecødé.wav"), "is no audio"),
+    ],
+)
+def test_strange_paths(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:
+    """Loops of links, names too long, with NUL, line ends or marks of direction: one line each."""
+    (tmp_path / "file").touch()
+    path = make(tmp_path)
+    for read in (AudioFile(path=path).read, lambda: audio_facts(path)):
+        with pytest.raises(BadFile, match=words) as caught:
+            read()
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["a b.wav", "ünï cødé 音.wav", "new\nline.wav", "-.wav", "%s.wav"])
+def test_strange_names_are_read(tmp_path: Path, name: str) -> None:
+    """What the system takes as a name serlab takes too."""
+    path = written(tmp_path / "other.wav", tone()).rename(tmp_path / name)
+    assert len(AudioFile(path=path).read().samples) == 8000
+    assert file_hashes([path])[path] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+KINDS = (("a.wav", "PCM_16"), ("a.wav", "PCM_24"), ("a.wav", "FLOAT"), ("a.flac", "PCM_16"),
+         ("a.ogg", "VORBIS"), ("a.mp3", "MPEG_LAYER_III"))  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    at=st.one_of(st.integers(0, 60), st.integers(0, 10_000)),
+    removed=st.integers(0, 50),
+    inserted=st.binary(max_size=40),
+)
+def test_damaged_audio(
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: tuple[str, str],
+    at: int,
+    removed: int,
+    inserted: bytes,
+) -> None:
+    """Bytes changed anywhere give usable samples or one clear line, never a crash."""
+    path = tmp_path_factory.mktemp("damaged") / kind[0]
+    data = written(path, tone(seconds=0.2), subtype=kind[1]).read_bytes()
+    place = at % len(data)
+    path.write_bytes(data[:place] + inserted + data[place + removed :])
+    try:
+        audio = AudioFile(path=path).read()
+    except BadFile as error:
+        told = str(error)
+    else:
+        assert audio.rate_hz > 0
+        assert len(audio.samples)
+        assert np.isfinite(audio.samples).all()
+        told = audio_facts(path).encoding
+    assert told
 
 
 def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -404,6 +404,15 @@ HEAD = "path,speaker,emotion,start,end,turn,split\n"
         (HEAD + 'a.wav,"s,x,,,,\n', "is no CSV: unexpected end of data"),
         (HEAD + "a\x00.wav,s,x,,,,\n", 'csv:2: column "path" has control characters'),
         (HEAD.encode() + b"a.wav,s,\xe4rger,,,,\n", r"csv:2: is not UTF-8 text \(byte 0xe4\)"),
+        (HEAD.encode("utf-16"), r"csv:1: is not UTF-8 text \(byte 0xff\); save it as UTF-8"),
+        (
+            HEAD + ".,s,x,,,,\n..,s,x,,,,\n",
+            "csv:3: column \"path\" is '..': expected a path inside",
+        ),
+        (
+            HEAD + "a/b:c.wav,s,x,,,,\n\\\\server\\share\\a.wav,s,x,,,,\n",
+            "csv:3: .*inside the manif",
+        ),
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str | bytes, words: str) -> None:
@@ -411,6 +420,14 @@ def test_bad_tables(tmp_path: Path, text: str | bytes, words: str) -> None:
     with pytest.raises(SerlabError, match=words) as caught:
         load("manifest", table(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+def test_links_are_followed_out_of_the_folder(tmp_path: Path) -> None:
+    """A link was made on this machine: unlike a path in a table, it may lead anywhere."""
+    touch(tmp_path / "elsewhere", "a.wav")
+    root = table(tmp_path / "root", "path,speaker,emotion\nlinked/a.wav,s,x\n")
+    (root / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert len(load("manifest", root).utterances[0].heard().read().samples) == 800
 
 
 @pytest.mark.parametrize(
