@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from serlab.bench.errors import BadValue, SerlabError
 
-COMPARABLE = 1
+COMPARABLE = 2
 """Raised whenever a change to serlab makes its results differ from those recorded before."""
 
 FloatArray = npt.NDArray[np.float32]
