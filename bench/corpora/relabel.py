@@ -184,6 +184,7 @@ def _named_apart(corpus: Corpus, name: str) -> Corpus:
             session=own(u.session),
             dialogue=own(u.dialogue),
             source=own(u.source),
+            sentence=own(u.sentence),
         )
         for u in corpus.utterances
     )
