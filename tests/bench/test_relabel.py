@@ -8,7 +8,7 @@ from tiny import corpus
 from serlab.bench.audit import audit_outside
 from serlab.bench.contracts import ProtocolSpec
 from serlab.bench.corpora.base import CORPORA
-from serlab.bench.corpora.relabel import SCHEMES, beside, relabelled
+from serlab.bench.corpora.relabel import SCHEMES, beside, pooled, relabelled
 from serlab.bench.errors import SerlabError, UnknownName
 from serlab.bench.protocols import make_split
 
@@ -83,3 +83,16 @@ def test_a_tested_recording_in_an_outside_corpus_is_a_leak() -> None:
         f.name for f in split.folds if held.utterances[0].id in (*f.test, *f.validation)
     }
     assert audit_outside(beside(HELD, "other"), split, hashes, {"a": "unlike"}) == ()
+
+
+def test_pooled_corpora_share_no_name() -> None:
+    """Ids, speakers, sessions and prompts of one are none of the other's; audio is as it was."""
+    held = corpus(2, 1)
+    pool = pooled({"near": held, "far": held})
+    for of in ("id", "speaker", "session", "sentence"):
+        names = {origin: {getattr(u, of) for u in pool.utterances if u.origin == origin}
+                 for origin in ("near", "far")}  # fmt: skip
+        assert names["near"]
+        assert not names["near"] & names["far"], of
+    assert pool.labels == held.labels
+    assert {u.corpus for u in pool.utterances} == {""}

@@ -77,8 +77,6 @@ def test_each_corpus_is_tested_by_what_never_heard_it(tmp_path: Path) -> None:
         assert not ground.split.leaks
         assert not [f for f in ground.audit if f.severity == "leak"]
         assert ground.notes[0] == f"trained on {', '.join(sorted(others))} alone"
-    sentences = {u.sentence.split(":")[0] for u in ground.corpus.utterances if u.sentence}
-    assert sentences <= {"synth", "synth-2", "synth-3"}  # a prompt's number is its corpus's own
     facts = resolved(held, command="", created="")["corpora"]
     assert [f["n_tested"] for f in facts] == [48, 48, 48]
     assert len({job.trial.key for job in held.jobs()}) == 3
