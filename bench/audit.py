@@ -130,8 +130,9 @@ def audit_split(
         hashes: content hash of each utterance's audio by id, where they are known; without
             them, equal audio under two names is not looked for.
 
-    A shared speaker, utterance or audio is a leak. Segments of one recording are a warning: by
-    one speaker they are found as such, by two they are a dialogue. A shared sentence is a note,
+    A shared speaker, utterance, recording or audio is a leak. A shared dialogue (or what the fact
+    "recording" names, with several speakers) is a warning: who leaves one of its speakers out
+    cannot avoid it. A shared sentence is a note,
     since read-sentence corpora cannot avoid it without losing most of their data.
 
     Raises:
@@ -145,8 +146,11 @@ def audit_split(
     checks = [
         _Check(kind="utterance", severity="leak", what="utterances", of=lambda u: u.id),
         _Check(kind="speaker", severity="leak", what="speakers", of=lambda u: u.speaker),
-        _Check(kind="recording", severity="warning", what="recordings", of=lambda u: u.source,
-               meaning=": the room, the channel and a dialogue's other speaker are on both sides"),
+        _Check(kind="recording", severity="leak", what="recordings",
+               of=lambda u: u.source, meaning=" (segments of one recording)"),
+        _Check(kind="dialogue", severity="warning", what="dialogues",
+               of=lambda u: u.dialogue or u.facts.get("recording"),
+               meaning=": the room, the channel and other speakers of them are on both sides"),
         _Check(kind="sentence", severity="note", what="sentences", of=_sentence,
                meaning=": the text is no clue where every emotion says it"),
     ]  # fmt: skip

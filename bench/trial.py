@@ -208,19 +208,15 @@ def fold_items(
     everyone = [u for part in Part for u in (*parts[part], *context[part])]
     mode = bench.split.protocol.normalisation
     scaled = {name: held for name, held in bench.arrays.items() if name not in bench.unscaled}
-    normaliser = Normaliser.fit(mode, scaled, train, everyone, outside)
-    stages = system.stages()
-    kind = stages[-1].training.class_weights if stages else "none"
-    rated = bench.split.protocol.target == "traces"
     blank = Items(
         utterances=(),
         arrays=bench.arrays,
         rates={name: bench.rates[name] for name in system.inputs()},
-        normaliser=normaliser,
+        normaliser=Normaliser.fit(mode, scaled, train, everyone, outside),
         segments=system.segments(),
         labels=bench.split.labels,
         speakers=sorted(speakers),
-        class_weights=class_weights("none" if rated else kind, train, bench.split.labels),
+        class_weights=class_weights(_weighting(system, bench), train, bench.split.labels),
         corpora=("", *sorted({u.corpus for u in outside})),
         rated=bench.rated,
     )
@@ -233,17 +229,22 @@ def fold_items(
     whole = (*items[Part.TRAIN].utterances, *more)
     streams = {"train": replace(drawn, utterances=whole, n_context=len(whole) - len(train))}
     for name, stream in wanted.items():
+        mine = [u for u in outside if stream.takes(u.corpus)]
         streams[name] = replace(
             drawn,
-            utterances=(
-                train
-                if stream.source == "training"
-                else [u for u in outside if stream.takes(u.corpus)]
-            ),
+            utterances=train if stream.source == "training" else mine,
             rates={input_: bench.rates[input_] for input_ in stream.inputs},
             name=name,
         )
     return items, streams
+
+
+def _weighting(system: System, bench: Bench) -> str:
+    """How the last stage weighs classes; traces and estimators have none."""
+    stages = system.stages()
+    if not stages or bench.split.protocol.target == "traces":
+        return "none"
+    return stages[-1].training.class_weights
 
 
 def _copies(train: Sequence[Utterance], system: System, bench: Bench) -> dict[str, tuple[str, ...]]:

@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from serlab.bench.contracts import plain
-from serlab.reports.across import Across, across
+from serlab.reports.across import Across
 from serlab.reports.figure import Drawn
 from serlab.reports.inline import axis_row
 from serlab.reports.records import Arm, Block, Frame, SearchPoint, Verdict
@@ -106,6 +106,7 @@ def render(
     figures: Mapping[str, Sequence[Drawn]],
     absent: Mapping[str, Sequence[tuple[str, str]]],
     tables: Mapping[str, Sequence[str]],
+    over: Sequence[Across] = (),
 ) -> str:
     """The page's text.
 
@@ -114,6 +115,7 @@ def render(
         figures: by corpus, the figures that were drawn.
         absent: by corpus, the names of those that were not, and why.
         tables: by corpus, the names of the tables' files.
+        over: the arms over all corpora, where there are several.
     """
     sections = tuple(
         _section(
@@ -146,8 +148,8 @@ def render(
         style=Markup(style),
         script=Markup(script),
         policy=_policy(script),
-        across=[_across_line(row, frame) for row in across(frame)],
-        data=Markup(_data(frame)),
+        across=[_across_line(row, frame) for row in over],
+        data=Markup(_data(frame, over)),
         counts=counts_sentence(frame.counts),
         svg=Markup,
     )
@@ -186,7 +188,7 @@ def _policy(script: str) -> str:
     )
 
 
-def _data(frame: Frame) -> str:
+def _data(frame: Frame, over: Sequence[Across]) -> str:
     """The page's numbers as JSON that is safe inside of a script element."""
     held: dict[str, Any] = {  # JSON values of any shape
         "schema": 1,
@@ -199,7 +201,7 @@ def _data(frame: Frame) -> str:
                 "p_holm": row.p_holm,
                 "note": row.reason,
             }
-            for row in across(frame)
+            for row in over
         ],
         "corpora": [
             {"corpus": plain(b.corpus), "arms": [_arm_data(a) for a in b.arms]}

@@ -46,11 +46,12 @@ def _write(frame: Frame, folder: Path) -> Path:
         prefix = f"{index}-{_slug(corpus)}-" if len(frame.blocks) > 1 else ""
         figures[corpus], absent[corpus] = _figures(block, folder / "figures", prefix)
         tables[corpus] = write_tables(block, folder / "tables", f"{prefix}ablation")
-    if rows := across(frame):
-        text = across_csv(rows)
+    over = across(frame)
+    if over:
+        text = across_csv(over)
         (folder / "tables" / "across-corpora.csv").write_text(text, encoding="utf-8", newline="")
     page = folder / "index.html"
-    page.write_text(render(frame, figures, absent, tables), encoding="utf-8", newline="")
+    page.write_text(render(frame, figures, absent, tables, over), encoding="utf-8", newline="")
     return page
 
 

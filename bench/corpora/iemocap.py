@@ -184,7 +184,6 @@ def _utterance(turn: _Turn, sound: Path, emotion: str | None) -> Utterance:
         emotion=emotion,
         session=session,
         dialogue=sound.parent.name,
-        source=sound.parent.name,
         facts={"sex": sex, "style": style, "label": turn.label, **turn.facts},
     )
 

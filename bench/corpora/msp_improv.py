@@ -14,7 +14,7 @@ alone below ``Audio``; the labels in ``Evalution.txt`` (so spelt; some copies ha
 What the names mean is not in the paper. That the third part is the speaker is how public code
 and published folds take it; that the first of the last letters names the recording follows from
 the turns' numbers, which agree between the two actors that way alone. How both speakers' turns
-follow each other is not told, so there are no dialogues; a recording is the utterance's source.
+follow each other is not told, so there are no dialogues; a recording of both is a fact.
 
 The file's activation falls with arousal (1 is the most active), as public code of the corpus's
 own authors takes it and angry turns show; the fact "arousal" is 6 less that figure.
@@ -168,14 +168,15 @@ def _utterance(path: Path, match: re.Match[str], label: _Label, text: Path | Non
     }
     if label.votes:
         facts["votes"] = tally(VOTES.get(vote, vote) for vote in label.votes.values())
-    take = f"session{int(session)}-{sentence}{emotion}-{target}"
+    if scenario != "R":
+        take = f"session{int(session)}-{sentence}{emotion}-{target}"
+        facts["recording"] = f"{take}-P" if scenario == "P" else take
     return Utterance(
         id=path.stem,
         speaker=sex + session,
         audio=AudioFile(path=path),
         emotion=EMOTIONS.get(label.letter),
         session=f"session{int(session)}",
-        source={"P": f"{take}-P", "R": None}.get(scenario, take),
         sentence=sentence if scenario in "RT" else None,
         text=" ".join(text_of(text, ENCODINGS).split()) if text else None,
         facts=facts,

@@ -147,18 +147,17 @@ def _utterance(row: Mapping[str, str], where: str, release: _Release) -> Utteran
         raise BadFile(where, f'EmoClass is "{letter}": expected one of {known}')
     stem = PurePosixPath(name).stem
     podcast = _PODCAST.fullmatch(stem)
-    source = podcast[1] if podcast else stem
+    recording = podcast[1] if podcast else stem
     speaker, sex = row["SpkrID"].strip(), row["Gender"].strip().lower()
     facts = {fact: row[column].strip() for column, fact in RATINGS.items()}
-    facts |= {"label": letter, "sex": "" if sex == "unknown" else sex}
+    facts |= {"label": letter, "sex": "" if sex == "unknown" else sex, "recording": recording}
     return Utterance(
         id=stem,
-        speaker=f"unknown-{source}" if speaker.lower() in ("", "unknown") else speaker,
+        speaker=f"unknown-{recording}" if speaker.lower() in ("", "unknown") else speaker,
         audio=AudioFile(path=release.sounds / name),
         emotion=EMOTIONS.get(letter),
         text=_text(release.texts, stem),
         words=_words(release.grids, stem),
-        source=source,
         facts={name: value for name, value in facts.items() if value},
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any  # what argparse gives for subcommands has no public type
 
 from serlab import __version__
 from serlab.bench.errors import SerlabError
@@ -14,50 +15,71 @@ from serlab.bench.errors import SerlabError
 LISTS = ("systems", "slots", "corpora", "features", "splits", "studies", "metrics")
 
 
-def parser() -> argparse.ArgumentParser:
+@dataclass(frozen=True)
+class _Shared:
+    """Options that several commands have."""
+
+    plugin: ArgumentParser
+    json: ArgumentParser
+    roots: ArgumentParser
+    change: ArgumentParser
+
+
+def parser() -> ArgumentParser:
     """All commands and their options."""
-    top = argparse.ArgumentParser(
+    top = ArgumentParser(
         prog="serlab",
         description="What each component of a speech emotion recogniser is worth, with intervals.",
         epilog="Start with: serlab run quick",
     )
     top.add_argument("--version", action="version", version=f"serlab {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--plugin",
-        action="append",
-        default=[],
-        metavar="MODULE",
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shared = _shared()
+    _add_names(commands, shared)
+    _add_run(commands, shared)
+    _add_data(commands, shared)
+    _add_cache(commands, shared)
+    return top
+
+
+def _shared() -> _Shared:
+    plugin, json, roots, change = (ArgumentParser(add_help=False) for _ in range(4))
+    plugin.add_argument(
+        "--plugin", action="append", default=[], metavar="MODULE",
         help="import a module that registers more",
-    )
-    json = argparse.ArgumentParser(add_help=False)
+    )  # fmt: skip
     json.add_argument("--json", action="store_true", help="print JSON")
-    roots = argparse.ArgumentParser(add_help=False)
     roots.add_argument(
         "--root", action="append", default=[], metavar="NAME=DIR",
         help="folder of a corpus; otherwise SERLAB_DATA/NAME",
     )  # fmt: skip
-    change = argparse.ArgumentParser(add_help=False)
     change.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change one thing"
     )
+    return _Shared(plugin, json, roots, change)
 
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, about: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=about, description=about, parents=[common, *parents])
+def _command(commands: Any, name: str, about: str, *parents: ArgumentParser) -> ArgumentParser:
+    """A command that tells in its help what it does in the list of all."""
+    made: ArgumentParser = commands.add_parser(name, help=about, description=about, parents=parents)
+    return made
 
-    listing = add("list", "print the names that serlab knows", json)
+
+def _add_names(commands: Any, shared: _Shared) -> None:
+    about = "print the names that serlab knows"
+    listing = _command(commands, "list", about, shared.plugin, shared.json)
     listing.add_argument("what", choices=LISTS)
-
-    describe = add(
-        "describe", "tell all about a system: slots, options, sources, size", json, change
-    )
+    about = "tell all about a system: slots, options, sources, size"
+    parents = (shared.plugin, shared.json, shared.change)
+    describe = _command(commands, "describe", about, *parents)
     describe.add_argument("system")
     describe.add_argument("--preset", default="", help="one of the system's presets")
     describe.add_argument("--classes", type=int, default=4, help="number of emotions (4)")
 
-    run = add("run", "run a study, or go on with one, and write its report", roots, change)
+
+def _add_run(commands: Any, shared: _Shared) -> None:
+    about = "run a study, or go on with one, and write its report"
+    run = _command(commands, "run", about, shared.plugin, shared.roots, shared.change)
     run.add_argument("study", help="a shipped study's name, or a TOML file")
     run.add_argument("--out", metavar="DIR", help="the run's folder (runs/NAME)")
     run.add_argument("--device", default="cpu", help="cpu (the default) or cuda")
@@ -66,11 +88,12 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--plan", action="store_true", help="check and count everything, run nothing")
     run.add_argument("--no-report", action="store_true", help="leave out the report")
-
-    report = add("report", "write the report of a run")
+    report = _command(commands, "report", "write the report of a run", shared.plugin)
     report.add_argument("run", help="the run's folder")
     report.add_argument("--out", metavar="DIR", help="the report's folder (RUN/report)")
 
+
+def _add_data(commands: Any, shared: _Shared) -> None:
     data = commands.add_parser("data", help="a corpus described or checked, or a study's leaks")
     tasks = data.add_subparsers(dest="task", required=True, metavar="TASK")
     check = tasks.add_parser(
@@ -79,31 +102,26 @@ def parser() -> argparse.ArgumentParser:
         "recordings that two of them share among it. Exits with 0 where all are clean, 1 where "
         "there are problems, 2 where a corpus is unusable. --json prints one report as an object, "
         "those of several corpora as a list.",
-        parents=[common, json, roots],
+        parents=[shared.plugin, shared.json, shared.roots],
     )  # fmt: skip
     check.add_argument("corpus", nargs="+")
     check.add_argument(
         "--option", action="append", default=[], metavar="[CORPUS.]KEY=VALUE",
         help="an option of a reader; with CORPUS where several are checked",
     )  # fmt: skip
-    about = tasks.add_parser(
-        "describe", help="tell all about a corpus: layout, options, licence, published size",
-        parents=[common, json],
-    )  # fmt: skip
-    about.add_argument("corpus")
-    audit = tasks.add_parser(
-        "audit", help="look for leaks between the parts of a study's folds",
-        parents=[common, json, roots, change],
-    )  # fmt: skip
-    audit.add_argument("study")
-    _add_cache(commands, [common, json])
-    return top
+    about = "tell all about a corpus: layout, options, licence, published size"
+    described = _command(tasks, "describe", about, shared.plugin, shared.json)
+    described.add_argument("corpus")
+    about = "look for leaks between the parts of a study's folds"
+    parents = (shared.plugin, shared.json, shared.roots, shared.change)
+    _command(tasks, "audit", about, *parents).add_argument("study")
 
 
-def _add_cache(commands: Any, parents: list[argparse.ArgumentParser]) -> None:  # argparse's own
+def _add_cache(commands: Any, shared: _Shared) -> None:
+    parents = (shared.plugin, shared.json)
     cache = commands.add_parser("cache", help="tell of the cache of features, or shrink it")
     tasks = cache.add_subparsers(dest="task", required=True, metavar="TASK")
-    folder = argparse.ArgumentParser(add_help=False)
+    folder = ArgumentParser(add_help=False)
     folder.add_argument(
         "--dir", default="", help="the cache's folder (SERLAB_CACHE, or the user's cache folder)"
     )

@@ -114,14 +114,25 @@ def test_shared_speaker() -> None:
 
 
 def test_shared_recording() -> None:
-    """Segments of one recording by two speakers, on two sides, are a warning: a dialogue."""
+    """Segments of one recording on two sides are a leak."""
     held = corpus(
         utterance("a-joy", "a", "joy", source="tape"),
         utterance("c-joy", "c", "joy", source="tape"),
     )
     finding = only(audit_split(held, split()))
-    assert (finding.kind, finding.severity, finding.count) == ("recording", "warning", 1)
+    assert (finding.kind, finding.severity, finding.count) == ("recording", "leak", 1)
     assert "tape" in finding.text
+
+
+def test_shared_dialogue_is_a_warning() -> None:
+    """The other speaker of a dialogue may be trained on, and the reader is told."""
+    held = corpus(
+        utterance("a-joy", "a", "joy", dialogue="talk"),
+        utterance("c-joy", "c", "joy", dialogue="talk"),
+    )
+    finding = only(audit_split(held, split()))
+    assert (finding.kind, finding.severity, finding.count) == ("dialogue", "warning", 1)
+    assert "talk" in finding.text
 
 
 def test_segments_in_one_part_are_no_leak() -> None:

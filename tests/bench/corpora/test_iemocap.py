@@ -115,7 +115,7 @@ def test_a_turn_is_whole(root: Path) -> None:
     """Times, text, words, votes and ratings of one turn come from their five files."""
     turn = load(root).by_id()["Ses01F_impro01_M001"]
     assert (turn.speaker, turn.session, turn.emotion) == ("Ses01M", "Ses01", "neutral")
-    assert (turn.dialogue, turn.turn, turn.source) == ("Ses01F_impro01", 3, "Ses01F_impro01")
+    assert (turn.dialogue, turn.turn, turn.source) == ("Ses01F_impro01", 3, None)
     assert turn.text == "Excuse me, M001."
     assert turn.words == (
         Word(text="excuse", start_s=0.03, end_s=0.13),

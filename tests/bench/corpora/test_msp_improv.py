@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 def test_a_name_and_its_label_say_everything(root: Path) -> None:
     """Speaker, session, kind, recording, ratings, votes and text."""
     turn = load(root).by_id()["MSP-IMPROV-S01A-F02-S-MF02"]
-    assert (turn.speaker, turn.session, turn.source) == ("F02", "session2", "session2-S01A-M")
+    assert (turn.speaker, turn.session, turn.source) == ("F02", "session2", None)
     assert (turn.sentence, turn.dialogue, turn.turn) == (None, None, None)
     assert turn.text == "I don\x92t know, MSP-IMPROV-S01A-F02-S-MF02"
     facts = dict(turn.facts)
@@ -45,6 +45,7 @@ def test_a_name_and_its_label_say_everything(root: Path) -> None:
         "intended": "anger",
         "target_sex": "male",
         "number": "02",
+        "recording": "session2-S01A-M",
         "arousal": "1.5",
         "valence": "3",
         "naturalness": "4",
@@ -78,9 +79,11 @@ def test_prompts_and_recordings(root: Path) -> None:
     corpus = load(root)
     for u in corpus.utterances:
         assert (u.sentence is not None) == (u.id[20] in "RT")
-        assert (u.source is None) == (u.id[20] == "R")
+        assert ("recording" not in u.facts) == (u.id[20] == "R")
     assert {u.sentence for u in corpus.utterances} == {"S01", "S07", None}
-    speakers = {u.speaker for u in corpus.utterances if u.source == "session1-S07H-F"}
+    speakers = {
+        u.speaker for u in corpus.utterances if u.facts.get("recording") == "session1-S07H-F"
+    }
     assert speakers == {"F01", "M01"}
 
 
