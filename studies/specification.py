@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from serlab.bench.contracts import ProtocolSpec, Scalar, Variant
 from serlab.bench.errors import BadFile, BadValue, SerlabError, UnknownName
 from serlab.models.variant import SYSTEMS, check_option, check_setting, resolve, settings_class
 from serlab.studies.catalogue import shipped
+from serlab.studies.typed import build
 
 Table = Mapping[str, Any]  # what a TOML table holds
 Design = Literal["ablate", "grid", "search"]
@@ -354,49 +354,3 @@ def _range(values: Table, setting: Field[Any], where: str) -> Range:
     if found.low >= found.high or (found.log and found.low <= 0):
         raise BadValue(where, dict(values), "low below high, and above 0 where log is true")
     return found
-
-
-def build(cls: type[Any], table: object, where: str) -> Any:  # an instance of cls
-    """A dataclass from a table: every key known, every type right.
-
-    Raises:
-        UnknownName: a key that the dataclass lacks.
-        BadValue: a value of another type.
-    """
-    if not isinstance(table, Mapping):
-        raise BadValue(where, table, "a table")
-    known = {f.name: f for f in fields(cls)}
-    hints = get_type_hints(cls)
-    prefix = f"{where}." if where else ""
-    values = {}
-    for key, value in table.items():
-        if key not in known:
-            raise UnknownName("key", key, known, where=where)
-        values[key] = _typed(hints[key], value, f"{prefix}{key}")
-    for key, f in known.items():
-        if key not in values and f.default is MISSING and f.default_factory is MISSING:
-            raise SerlabError(f"{prefix}{key} is missing")
-    return cls(**values)
-
-
-def _typed(hint: Any, value: Any, where: str) -> Any:  # any annotation and any TOML value
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        if value not in arguments:
-            raise UnknownName("value", value, arguments, where=where)
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_typed(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-    if hint is float and type(value) is int:
-        return float(value)
-    if hint in (int, float, str, bool):
-        names = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
-        if type(value) is not hint or value != value:
-            raise BadValue(where, value, names[hint])
-        return value
-    if origin is tuple:
-        raise BadValue(where, value, "a list")
-    kind = origin if origin not in (None, UnionType) else hint
-    if not isinstance(value, kind):
-        raise BadValue(where, value, f"a {getattr(kind, '__name__', kind)}")
-    return value
