@@ -1,0 +1,92 @@
+"""What a check of the gate came to, in frozen records: the source of all its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+Number = float | int | str | bool | None
+Policy = Literal["fail", "warn"]
+Kind = Literal["accuracy", "slice", "robustness", "fairness", "checkpoint", "control"]
+
+
+class Outcome(StrEnum):
+    """How a check ended."""
+
+    PASS = "pass"  # noqa: S105
+    WARN = "warn"
+    """A slice that has lost; it does not fail the gate."""
+    INCONCLUSIVE = "inconclusive"
+    NOT_COMPARABLE = "not comparable"
+    FAIL = "fail"
+
+
+EXIT_CODES: Mapping[Outcome, int] = {
+    Outcome.FAIL: 1,
+    Outcome.NOT_COMPARABLE: 4,
+    Outcome.INCONCLUSIVE: 3,
+}
+"""Worst first: where several hold, the first of them is the exit code. Usage errors, which end
+a check before it has a result, are 2; where none of these holds it is 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was held against the baseline."""
+
+    name: str
+    """Such as "accuracy", "slice emotion=anger", "robustness noise_20db", "fairness sex"."""
+    kind: Kind
+    outcome: Outcome
+    sentence: str
+    """What was found, for people, in one line."""
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    """What the sentence rests on, unrounded; none is nan or infinite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Everything that a run of the gate found."""
+
+    command: Literal["check", "selfcheck"]
+    baseline: str
+    """The baseline's folder."""
+    candidate: str
+    """What was held against it."""
+    study: str
+    arm: str
+    metric: str
+    margin: float
+    checks: tuple[Check, ...]
+    """The gating ones first."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know: unlike environments, synthetic speech, leaks of the split."""
+    inconclusive: Policy = "fail"
+    """What an inconclusive check does to the exit code."""
+    serlab: str = ""
+    created: str = ""
+    """When it was judged, ISO 8601 in UTC."""
+    seconds: float = 0.0
+    """What it took, training included."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of the checks; slices that have lost make it a warning at most."""
+        found = {check.outcome for check in self.checks}
+        order = (*EXIT_CODES, Outcome.WARN)
+        return next((worst for worst in order if worst in found), Outcome.PASS)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all passed, 1 regression, 3 inconclusive, 4 not comparable."""
+        if self.outcome is Outcome.INCONCLUSIVE and self.inconclusive == "warn":
+            return 0
+        return EXIT_CODES.get(self.outcome, 0)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict, in one line."""
+        first = self.checks[0].sentence if self.checks else "nothing was checked"
+        return f"{self.outcome.value.upper()}: {first}"
