@@ -15,9 +15,11 @@ Kind = Literal["accuracy", "slice", "robustness", "fairness", "checkpoint", "con
 class Outcome(StrEnum):
     """How a check ended."""
 
-    PASS = "pass"  # noqa: S105
+    PASS = "pass"
     WARN = "warn"
     """A slice that has lost; it does not fail the gate."""
+    NOT_JUDGED = "not judged"
+    """A slice that tells nothing, such as one of a single speaker; it does not fail the gate."""
     INCONCLUSIVE = "inconclusive"
     NOT_COMPARABLE = "not comparable"
     FAIL = "fail"
@@ -88,5 +90,6 @@ class Result:
     @property
     def sentence(self) -> str:
         """The verdict, in one line."""
-        first = self.checks[0].sentence if self.checks else "nothing was checked"
+        worst = [check for check in self.checks if check.outcome is self.outcome] or self.checks
+        first = worst[0].sentence if worst else "nothing was checked"
         return f"{self.outcome.value.upper()}: {first}"
