@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from serlab.reports.words import (
     label,
     listed,
     margin_words,
+    markdown_text,
     number,
     p_value,
     short,
@@ -293,25 +293,17 @@ def _cost_numbers(arm: Arm) -> dict[str, object]:
 def markdown(table: Table) -> str:
     """The table for a pull request or a README."""
     lines = [
-        f"| {' | '.join(_md(h) for h in table.heading)} |",
+        f"| {' | '.join(markdown_text(h) for h in table.heading)} |",
         f"|{'|'.join(['---', *['---:'] * (len(table.heading) - 2), '---'])}|",
     ]
     for row in table.rows:
         loud = " (TRANSDUCTIVE)" if "transductive" in row.marks else ""
-        cells = [_md(row.arm) + loud]
+        cells = [markdown_text(row.arm) + loud]
         for heading, text in row.cells.items():
-            cells.append(f"**{_md(text)}**" if heading == row.bold else _md(text))
+            told = markdown_text(text)
+            cells.append(f"**{told}**" if heading == row.bold else told)
         lines.append(f"| {' | '.join(cells)} |")
-    return f"{_md(table.caption)}\n\n" + "\n".join(lines) + "\n"
-
-
-def _md(text: object) -> str:
-    """Text in which no character means anything to Markdown or to HTML."""
-    safe = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$@])", r"\\\1", safe) if _ODD.search(safe) else safe
-
-
-_ODD = re.compile(r"[\\`*_{}#!|~$@<>&]|\]\(|^[+\-]\s")
+    return f"{markdown_text(table.caption)}\n\n" + "\n".join(lines) + "\n"
 
 
 _LATEX = {

@@ -45,6 +45,15 @@ def wrapped(text: object, width: int, lines: int = 2) -> str:
     return "\n".join(short(line, width) for line in kept if line)
 
 
+_MARKUP = re.compile(r"[\\`*_{}#!|~$@<>&]|\]\(|^[+\-]\s")
+
+
+def markdown_text(text: object) -> str:
+    """The text on one line, in which no character means anything to Markdown or to HTML."""
+    safe = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#+!|~$@])", r"\\\1", safe) if _MARKUP.search(safe) else safe
+
+
 # --- numbers -------------------------------------------------------------------------------
 
 
