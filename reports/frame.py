@@ -45,7 +45,7 @@ def load_frame(run: str | Path) -> Frame:
         SerlabError: no training has completed.
     """
     store = Store.open(run)
-    resolved = _resolved(store)
+    resolved = read_resolved(store)
     study = _study(resolved)
     records = list(store.records())
     asked = {t["key"] for t in resolved["trials"]}
@@ -63,7 +63,12 @@ def load_frame(run: str | Path) -> Frame:
     )
 
 
-def _resolved(store: Store) -> Any:  # JSON values of any shape
+def read_resolved(store: Store) -> Any:  # JSON values of any shape
+    """What the run's study came to.
+
+    Raises:
+        BadFile: it is of another schema, or lacks what every run has.
+    """
     path = store.path / "resolved.json"
     resolved = store.resolved()
     if not isinstance(resolved, dict) or resolved.get("schema") != SCHEMA:
@@ -121,9 +126,9 @@ class _Reader:
 
     def block(self, name: str) -> Block:
         """The results on one corpus."""
-        corpus = _corpus(next(c for c in self.resolved["corpora"] if c["name"] == name))
+        corpus = corpus_facts(next(c for c in self.resolved["corpora"] if c["name"] == name))
         records = [r for r in self.records if r.corpus == name]
-        _same_split(corpus, records)
+        same_split(corpus, records)
         meters = self.store.meters()
         arms, searched = [], Counts(planned=0)
         for fact in self.resolved["arms"]:
@@ -208,7 +213,8 @@ def _search(resolved: Mapping[str, Any]) -> tuple[SearchPoint, ...]:
     )
 
 
-def _corpus(fact: Mapping[str, Any]) -> CorpusFacts:
+def corpus_facts(fact: Mapping[str, Any]) -> CorpusFacts:  # JSON values of any shape
+    """A corpus of `read_resolved` as a record."""
     return CorpusFacts(
         name=str(fact["name"]),
         licence=str(fact.get("licence", "")),
@@ -238,7 +244,8 @@ def _outside(fact: Mapping[str, Any]) -> OutsideFacts:
     )
 
 
-def _same_split(corpus: CorpusFacts, records: Iterable[FoldResult]) -> None:
+def same_split(corpus: CorpusFacts, records: Iterable[FoldResult]) -> None:
+    """Raises NotComparable where a record was measured on another split."""
     for record in records:
         if record.split != corpus.split:
             raise NotComparable(

@@ -17,8 +17,13 @@ from serlab.bench.store import Store
 from serlab.reports.records import Arm, CorpusFacts, IntArray, Pooled
 
 
-def pool(store: Store, corpus: CorpusFacts, completed: Sequence[FoldResult]) -> Pooled | None:
-    """Predictions of the seeds whose folds all completed.
+def pool(
+    store: Store,
+    corpus: CorpusFacts,
+    completed: Sequence[FoldResult],
+    part: str = Part.TEST.value,
+) -> Pooled | None:
+    """Predictions of a part, of the seeds whose folds all completed.
 
     Raises:
         BadFile: predictions are missing or damaged.
@@ -31,7 +36,8 @@ def pool(store: Store, corpus: CorpusFacts, completed: Sequence[FoldResult]) -> 
     first: Pooled | None = None
     scores = []
     for seed in whole:
-        held = _one_seed([(f, store.predictions(by_seed[seed][f].cell)) for f in corpus.folds])
+        folds = [(f, store.predictions(by_seed[seed][f].cell)) for f in corpus.folds]
+        held = _one_seed(folds, part)
         if first is not None and not _alike(first, held):
             text = f"{completed[0].arm} on {corpus.name}: seeds {whole[0]} and {seed} tested"
             raise NotComparable(f"{text} unlike utterances or labels")
@@ -70,9 +76,9 @@ def _alike(one: Pooled, other: Pooled) -> bool:
     )
 
 
-def _one_seed(folds: Sequence[tuple[str, Predictions]]) -> Pooled:
-    """The test parts of one seed's folds, by id; what is tested twice gets its fold's name."""
-    rows = [_tested(held) for _, held in folds]
+def _one_seed(folds: Sequence[tuple[str, Predictions]], part: str) -> Pooled:
+    """A part of one seed's folds, by id; what is tested twice gets its fold's name."""
+    rows = [_rows(held, part) for _, held in folds]
     ids = [[held.ids[i] for i in r] for (_, held), r in zip(folds, rows, strict=True)]
     times = Counter(name for fold in ids for name in set(fold))
     named = [
@@ -95,8 +101,8 @@ def _one_seed(folds: Sequence[tuple[str, Predictions]]) -> Pooled:
     )
 
 
-def _tested(held: Predictions) -> IntArray:
-    return np.array([i for i, p in enumerate(held.parts) if p == Part.TEST.value], np.int64)
+def _rows(held: Predictions, part: str) -> IntArray:
+    return np.array([i for i, p in enumerate(held.parts) if p == part], np.int64)
 
 
 def _joined(arrays: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray]) -> npt.NDArray[Any]:

@@ -12,7 +12,7 @@ from serlab.bench.contracts import ProtocolSpec, Scalar, Variant
 from serlab.bench.errors import BadFile, BadValue, SerlabError, UnknownName
 from serlab.models.variant import SYSTEMS, check_option, check_setting, resolve, settings_class
 from serlab.studies.catalogue import shipped
-from serlab.studies.typed import build
+from serlab.bench.typed import build
 
 Table = Mapping[str, Any]  # what a TOML table holds
 Design = Literal["ablate", "grid", "search"]

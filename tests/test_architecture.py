@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "studies": {"bench", "models"},
     "reports": {"bench"},
 }
-READ_BY_REPORTS = ("store", "statistics", "metrics", "contracts", "errors", "registry")
+READ_BY_REPORTS = ("store", "statistics", "metrics", "contracts", "errors", "registry", "typed")
 FORBIDDEN_IN_REPORTS = {"torch", "ray", "optuna"}
 
 

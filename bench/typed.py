@@ -1,9 +1,9 @@
-"""A dataclass from a TOML table: every key known, every type right."""
+"""A dataclass from a table of TOML or JSON: every key known, every type right."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -33,7 +33,7 @@ def build(cls: type[Any], table: object, where: str) -> Any:  # an instance of c
     return cls(**values)
 
 
-def _typed(hint: Any, value: Any, where: str) -> Any:  # any annotation and any TOML value
+def _typed(hint: Any, value: Any, where: str) -> Any:  # any annotation and any value
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         if value not in arguments:
@@ -41,6 +41,10 @@ def _typed(hint: Any, value: Any, where: str) -> Any:  # any annotation and any 
         return value
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_typed(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if is_dataclass(hint) and isinstance(value, Mapping):
+        return build(hint, value, where)  # type: ignore[arg-type]  # a class, no instance
+    if origin is Mapping and isinstance(value, Mapping) and is_dataclass(arguments[1]):
+        return {str(k): _typed(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
     if hint is float and type(value) is int:
         return float(value)
     if hint in (int, float, str, bool):
