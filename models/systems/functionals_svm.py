@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serlab.bench.checkpoint import State, check_shapes
 from serlab.bench.contracts import FeatureSpec, FloatArray, Sizes, setting
+from serlab.bench.errors import BadValue
 from serlab.models.components.functionals import VectorSettings
 from serlab.models.components.margins import softened
 from serlab.models.system import BaseSystem
@@ -48,14 +50,14 @@ class FunctionalsSVM(BaseSystem[Settings]):
 
     def build(self, sizes: Sizes) -> LinearSVM:
         """The machine, not yet fitted."""
-        return LinearSVM(self.settings)
+        return LinearSVM(self.settings, sizes)
 
 
 class LinearSVM:
     """Linear SVMs, one against one, whose votes and margins go through a softmax."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, sizes: Sizes) -> None:
+        self.settings, self.sizes = settings, sizes
         self.machine: Any = None  # scikit-learn has no types
 
     def fit(
@@ -80,3 +82,38 @@ class LinearSVM:
     def n_parameters(self) -> int:
         """Weights and intercepts of the fitted machine."""
         return int(self.machine.coef_.size + self.machine.intercept_.size)
+
+    def state(self) -> State:
+        """The support vectors with their coefficients, and the intercepts."""
+        machine = self.machine
+        return {
+            "support": machine.support_,
+            "vectors": machine.support_vectors_,
+            "counts": machine.n_support_,
+            "coefficients": machine.dual_coef_,
+            "intercepts": machine.intercept_,
+        }
+
+    def restore(self, state: State) -> None:
+        """A machine with these support vectors.
+
+        It is fitted to one point a class, which gives it everything that its library's version
+        wants of a fitted machine, and then holds what decides in its place.
+        """
+        k, d = self.sizes.n_classes, self.sizes.n_features["vector"]
+        n = len(state["support"]) if "support" in state else 0
+        shapes = {"support": (n,), "vectors": (n, d), "counts": (k,),
+                  "coefficients": (k - 1, n), "intercepts": (k * (k - 1) // 2,)}  # fmt: skip
+        check_shapes(state, shapes)
+        counts = state["counts"].astype(np.int32)
+        if counts.min() < 0 or counts.sum() != n:
+            raise BadValue("counts", counts.tolist(), f"numbers of {n} support vectors by class")
+        points = np.arange(k, dtype=np.float32)[:, None].repeat(d, axis=1)
+        self.fit({"vector": points}, np.arange(k), 0)
+        machine, turned = self.machine, -1 if k == 2 else 1  # two classes show theirs turned
+        machine.support_, machine._n_support = state["support"].astype(np.int32), counts
+        machine.support_vectors_ = state["vectors"].astype(np.float64)
+        machine.dual_coef_ = state["coefficients"].astype(np.float64)
+        machine.intercept_ = state["intercepts"].astype(np.float64)
+        machine._dual_coef_ = turned * machine.dual_coef_
+        machine._intercept_ = turned * machine.intercept_

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from serlab.bench.checkpoint import State, check_shapes
 from serlab.bench.contracts import FeatureSpec, FloatArray, Sizes
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
@@ -65,3 +66,12 @@ class Shares:
     def n_parameters(self) -> int:
         """One share a class."""
         return len(self.shares)
+
+    def state(self) -> State:
+        """The shares."""
+        return {"shares": self.shares}
+
+    def restore(self, state: State) -> None:
+        """Takes the shares of another."""
+        check_shapes(state, {"shares": self.shares.shape})
+        self.shares = state["shares"].astype(np.float32)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serlab.bench.checkpoint import State, check_shapes
 from serlab.bench.contracts import FeatureSpec, FloatArray, Sizes, setting
 from serlab.models.components.margins import softened
 from serlab.models.system import BaseSystem
@@ -53,7 +54,7 @@ class TextSVM(BaseSystem[Settings]):
 
     def build(self, sizes: Sizes) -> WeightedSVM:
         """The weights and the machine, not yet fitted."""
-        return WeightedSVM(self.option("weighting")(), self.settings)
+        return WeightedSVM(self.option("weighting")(), self.settings, sizes.n_classes)
 
 
 class WeightedSVM:
@@ -62,8 +63,10 @@ class WeightedSVM:
     Scores are a softmax of the margins, as those of `functionals_svm`, and no probabilities.
     """
 
-    def __init__(self, weighting: Any, settings: Settings) -> None:  # scikit-learn has no types
-        self.weighting, self.settings = weighting, settings
+    def __init__(  # scikit-learn has no types
+        self, weighting: Any, settings: Settings, n_classes: int
+    ) -> None:
+        self.weighting, self.settings, self.n_classes = weighting, settings, n_classes
         self.machine: Any = None
 
     def fit(
@@ -71,16 +74,19 @@ class WeightedSVM:
     ) -> None:
         """Fits to (utterance, bucket) counts: first the weights, then the machine."""
         from scipy.sparse import csr_matrix
-        from sklearn.svm import LinearSVC
 
         weighted = self.weighting.fit_transform(csr_matrix(inputs["text"]))
-        self.machine = LinearSVC(
+        self.machine = self._machine(seed).fit(weighted, truth)
+
+    def _machine(self, seed: int) -> Any:
+        from sklearn.svm import LinearSVC
+
+        return LinearSVC(
             C=self.settings.c,
             class_weight="balanced" if self.settings.balanced else None,
             random_state=seed,
             max_iter=10_000,
         )
-        self.machine.fit(weighted, truth)
 
     def predict(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
         """Softmax of the margins, (utterance, class)."""
@@ -93,3 +99,20 @@ class WeightedSVM:
         """Weights and intercepts of the machine, and the weights of the words."""
         n_idf = self.weighting.idf_.size if self.weighting.use_idf else 0
         return int(self.machine.coef_.size + self.machine.intercept_.size + n_idf)
+
+    def state(self) -> State:
+        """The machine's weights and intercepts, and those of the words where there are any."""
+        idf = {"idf": self.weighting.idf_} if self.weighting.use_idf else {}
+        return {"weights": self.machine.coef_, "intercepts": self.machine.intercept_, **idf}
+
+    def restore(self, state: State) -> None:
+        """A machine with these weights, which is never fitted."""
+        n_rows = self.n_classes if self.n_classes > 2 else 1  # two classes share one margin
+        idf = {"idf": (self.settings.buckets,)} if self.weighting.use_idf else {}
+        shapes = {"weights": (n_rows, self.settings.buckets), "intercepts": (n_rows,), **idf}
+        check_shapes(state, shapes)
+        self.machine = self._machine(0)
+        self.machine.classes_ = np.arange(self.n_classes)
+        self.machine.coef_, self.machine.intercept_ = state["weights"], state["intercepts"]
+        if idf:
+            self.weighting.idf_ = state["idf"]

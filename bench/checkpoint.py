@@ -1,0 +1,287 @@
+"""Trained models in files: what a training came to, kept so that it can be asked again.
+
+::
+
+    RUN/models/<cell>.safetensors
+      header    "serlab": the facts, JSON text; "sha256": the hash of that text
+      model/<name>                        a network's state, or what an estimator has learnt
+      normaliser/mean/<input>/<group>     (value,), under the normalisation "train" alone
+      normaliser/deviation/<input>/<group>
+
+Nothing in a file is run or unpickled. The facts are vouched for by their hash; the tensors are
+not, so that a file whose weights were rounded or converted can be asked and compared too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from serlab.bench.contracts import COMPARABLE, ProtocolSpec, Sizes, TrialSpec, Variant, plain
+from serlab.bench.data import Normaliser
+from serlab.bench.errors import BadFile, BadValue, NotComparable, SerlabError
+
+SCHEMA = 1
+
+_MODEL, _NORMALISER = "model/", "normaliser/"
+
+State = Mapping[str, npt.NDArray[Any]]  # numbers of any type
+
+
+@runtime_checkable
+class Kept(Protocol):
+    """An estimator whose learning can be written down and taken up again."""
+
+    def state(self) -> State:
+        """What it has learnt, by name."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Makes it predict what the estimator of that state does.
+
+        Raises:
+            BadValue: an array is missing, unknown or of another shape.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """Where a training is to be kept, and what is written beside its weights."""
+
+    path: Path
+    spec: TrialSpec
+    arm: str
+    fold: str
+    labels: tuple[str, ...]
+    sources: Mapping[str, Any] = field(default_factory=dict)  # JSON values of any shape
+    """How the corpus is read again; this module only hands it on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a kept model was trained as."""
+
+    spec: TrialSpec
+    arm: str
+    fold: str
+    labels: tuple[str, ...]
+    sizes: Sizes
+    sources: Mapping[str, Any]  # JSON values of any shape
+    serlab: str
+    """The version that trained it."""
+    threads: int
+    """Threads that it was tested with; sums depend on them in their last bits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A kept model, read."""
+
+    path: Path
+    facts: Facts
+    state: Mapping[str, Tensor]
+    """The network's, or the estimator's, by name."""
+    normaliser: Normaliser | None
+    """None where the normalisation is fitted to what is predicted."""
+
+    def restore(self, built: Any) -> None:  # as System.build
+        """Puts the state into an untrained network or estimator, which must fit it exactly.
+
+        Values may be of another precision than the network's own.
+
+        Raises:
+            BadFile: a tensor is unknown, missing, or of another shape; names them.
+        """
+        try:
+            if isinstance(built, nn.Module):
+                own = built.state_dict()
+                check_shapes(self.state, {name: tuple(t.shape) for name, t in own.items()})
+                built.load_state_dict(dict(self.state))
+            else:
+                built.restore({name: _array(t) for name, t in self.state.items()})
+        except BadValue as error:
+            raise BadFile(self.path, f"does not fit its own variant: {error}") from None
+
+
+def check_shapes(found: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuses arrays or tensors that are not just those wanted, by name and by shape.
+
+    Raises:
+        BadValue: with up to three of those that are wrong.
+    """
+    wrong = [f"{name} is unknown" for name in found if name not in wanted]
+    wrong += [f"{name} is missing" for name in wanted if name not in found]
+    for name in sorted(wanted.keys() & found.keys()):
+        shape = tuple(found[name].shape)
+        if shape != wanted[name]:
+            wrong.append(f"{name} has the shape {shape}, not {wanted[name]}")
+    if wrong:
+        more = "; ..." if len(wrong) > 3 else ""
+        raise BadValue("tensors", "; ".join(wrong[:3]) + more, "just those of the variant")
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def save(keep: Keep, built: Any, sizes: Sizes, normaliser: Normaliser) -> None:
+    """Writes a trained network or a fitted estimator, in one step.
+
+    Raises:
+        SerlabError: an estimator does not tell its state.
+    """
+    from safetensors.torch import save as packed
+
+    tensors = {_MODEL + name: value for name, value in _state(built).items()}
+    tensors |= _statistics(normaliser)
+    facts = json.dumps(_told(keep, sizes, normaliser))
+    header = {"serlab": facts, "sha256": hashlib.sha256(facts.encode()).hexdigest()}
+    keep.path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = keep.path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(packed(tensors, header))
+    temporary.replace(keep.path)
+
+
+def _state(built: Any) -> dict[str, Tensor]:  # as System.build
+    """Copies of what was learnt, each in memory of its own."""
+    if isinstance(built, nn.Module):
+        return {k: t.detach().cpu().contiguous().clone() for k, t in built.state_dict().items()}
+    if not isinstance(built, Kept):
+        raise SerlabError(f"{type(built).__name__} cannot be kept: it has no state and restore")
+    return {k: torch.from_numpy(np.array(a, order="C")) for k, a in built.state().items()}
+
+
+def _statistics(normaliser: Normaliser) -> dict[str, Tensor]:
+    """The statistics that belong to the training part; all others are found anew."""
+    if normaliser.mode != "train":
+        return {}
+    found = {}
+    for (name, group), (mean, deviation) in normaliser.statistics.items():
+        found[f"{_NORMALISER}mean/{name}/{group}"] = torch.from_numpy(mean)
+        found[f"{_NORMALISER}deviation/{name}/{group}"] = torch.from_numpy(deviation)
+    return found
+
+
+def _told(keep: Keep, sizes: Sizes, normaliser: Normaliser) -> dict[str, Any]:  # JSON values
+    kept = normaliser.statistics if normaliser.mode == "train" else ()
+    return {
+        "schema": SCHEMA,
+        "comparable": COMPARABLE,
+        "serlab": version("serlab"),
+        "trial": keep.spec.key,
+        "spec": plain(keep.spec),
+        "arm": keep.arm,
+        "fold": keep.fold,
+        "labels": list(keep.labels),
+        "sizes": plain(sizes),
+        "sources": plain(keep.sources),
+        "threads": torch.get_num_threads(),
+        "normalised": [list(pair) for pair in kept],
+    }
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def load(path: str | Path) -> Checkpoint:
+    """The model that a file keeps.
+
+    Raises:
+        BadFile: it is missing, damaged, or was not written by serlab.
+        NotComparable: it was written by a serlab whose models or results are not like these.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BadFile(path, f"is not readable as safetensors: {error}") from None
+    told = _checked(path, header)
+    try:
+        facts, pairs = _facts(told), [(str(name), str(group)) for name, group in told["normalised"]]
+    except (KeyError, TypeError, ValueError, SerlabError) as error:
+        raise BadFile(path, f"does not tell what it was trained as: {error}") from None
+    state = {n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)}
+    rest = {n: t for n, t in tensors.items() if not n.startswith(_MODEL)}
+    return Checkpoint(
+        path=path, facts=facts, state=state, normaliser=_normaliser(path, facts, rest, pairs)
+    )
+
+
+def _checked(path: Path, header: Mapping[str, str]) -> Any:  # JSON values of any shape
+    """The facts as they were written, by a serlab that is like this one."""
+    if "serlab" not in header:
+        raise BadFile(path, "is no model that serlab has kept (its header has no facts of one)")
+    text = header["serlab"]
+    if hashlib.sha256(text.encode()).hexdigest() != header.get("sha256"):
+        raise BadFile(path, "is damaged: the facts in its header are not those that were written")
+    told = json.loads(text)
+    for key, mine in (("schema", SCHEMA), ("comparable", COMPARABLE)):
+        if told.get(key) != mine:
+            raise NotComparable(
+                f"{path}: was kept by serlab {told.get('serlab')} with {key} = {told.get(key)}; "
+                f"this is serlab {version('serlab')} with {key} = {mine}"
+            )
+    return told
+
+
+def _facts(told: Mapping[str, Any]) -> Facts:  # JSON values of any shape
+    spec = dict(told["spec"])
+    protocol = {**spec["protocol"], "labels": tuple(spec["protocol"]["labels"])}
+    spec["variant"], spec["protocol"] = Variant(**spec["variant"]), ProtocolSpec(**protocol)
+    spec["outside"] = tuple(spec["outside"])
+    found = Facts(
+        **{
+            f.name: told[f.name] for f in fields(Facts) if f.name not in ("spec", "labels", "sizes")
+        },
+        spec=TrialSpec(**spec),
+        labels=tuple(told["labels"]),
+        sizes=Sizes(**told["sizes"]),
+    )
+    if found.spec.key != told["trial"]:
+        raise BadValue("trial", told["trial"], f"{found.spec.key}, the key of its own spec")
+    return found
+
+
+def _normaliser(
+    path: Path, facts: Facts, tensors: Mapping[str, Tensor], pairs: list[tuple[str, str]]
+) -> Normaliser | None:
+    """The normaliser of the training part; None where another must be fitted."""
+    mode = facts.spec.protocol.normalisation
+    names = {
+        pair: tuple(f"{_NORMALISER}{what}/{pair[0]}/{pair[1]}" for what in ("mean", "deviation"))
+        for pair in pairs
+    }
+    widths = facts.sizes.n_features
+    wanted = {name: (widths[pair[0]],) for pair, both in names.items() for name in both}
+    try:
+        check_shapes(tensors, wanted)
+    except BadValue as error:
+        raise BadFile(path, f"does not fit its own variant: {error}") from None
+    if mode not in ("train", "none"):
+        return None
+    moments = {
+        pair: (_array(tensors[mean].float()), _array(tensors[deviation].float()))
+        for pair, (mean, deviation) in names.items()
+    }
+    return Normaliser(mode=mode, statistics=moments)
+
+
+def _array(tensor: Tensor) -> npt.NDArray[Any]:  # numbers of any type
+    """The tensor's numbers; numpy has none of 16 bits in torch's sense."""
+    found: npt.NDArray[Any] = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
+    return found
