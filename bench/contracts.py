@@ -493,11 +493,19 @@ class TrialSpec:
     """Hashes of the outside corpora, where the variant trains on them."""
     max_epochs: int = 0
     """Cuts every stage to so many epochs; 0 leaves them."""
+    conditions: tuple[str, ...] = ()
+    """Marks of the audio conditions that it is tested under as well, sorted."""
 
     @property
     def key(self) -> str:
-        """Hash of all of the above and of the number that marks comparable versions."""
-        return digest({"comparable": COMPARABLE, "spec": self})[:16]
+        """Hash of all of the above and of the number that marks comparable versions.
+
+        Without conditions it is what it was before there were any.
+        """
+        spec = plain(self)
+        if not self.conditions:
+            del spec["conditions"]
+        return digest({"comparable": COMPARABLE, "spec": spec})[:16]
 
 
 class Status(StrEnum):
@@ -525,7 +533,9 @@ class Predictions:
 
     A row is an utterance: ``scores`` are probabilities (row, class) in the order of the split's
     labels, ``truth`` (row,) are indices into these. Under the target "traces" a row is a frame
-    of an utterance, ``frames`` counts it, and both are values (row, dimension).
+    of an utterance, ``frames`` counts it, and both are values (row, dimension). The part is
+    "test", "validation", or "test:gain_up" for the test part's utterances, under their own ids,
+    heard under an audio condition.
     """
 
     ids: tuple[str, ...]
@@ -534,6 +544,16 @@ class Predictions:
     truth: npt.NDArray[Any]  # indices of classes, or values
     scores: FloatArray
     frames: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """What group every tested utterance of a corpus is in, such as the speaker's sex."""
+
+    ids: tuple[str, ...]
+    speakers: tuple[str, ...]
+    values: Mapping[str, tuple[str, ...]]
+    """By group, a text for every utterance, empty where it is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)

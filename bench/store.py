@@ -6,6 +6,7 @@
       resolved.json                 everything the study came to, defaults included
       records/<host>-<pid>-<n>.jsonl  one line a fold; a file has one writer
       predictions/<cell>.parquet    written whole before its record is
+      groups/<n>.parquet            the groups of each utterance that corpus n tests
       environments/<hash>.json      where the trainings ran
       meters/<name>.json            latency and size of each variant
       optuna.db                     the search's own storage
@@ -29,6 +30,7 @@ import numpy as np
 
 from serlab.bench.contracts import (
     FoldResult,
+    Groups,
     Measurement,
     Predictions,
     Status,
@@ -60,7 +62,7 @@ class Store:
         """
         store = cls(path)
         try:
-            for name in ("records", "predictions", "environments", "meters"):
+            for name in ("records", "predictions", "groups", "environments", "meters"):
                 (store.path / name).mkdir(parents=True, exist_ok=True)
             probe = store.path / f".probe-{uuid.uuid4().hex}"
             probe.touch()
@@ -119,6 +121,21 @@ class Store:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         pq.write_table(pa.table(columns), temporary, compression="zstd")
         temporary.replace(path)
+
+    def write_groups(self, number: int, groups: Groups) -> None:
+        """Writes the groups of the tested utterances of a corpus, by its place in the study."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {"id": groups.ids, "speaker": groups.speakers, **groups.values}
+        texts = {name: pa.array(column, pa.string()) for name, column in columns.items()}
+        path = self._groups_path(number)
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        pq.write_table(pa.table(texts), temporary, compression="zstd")
+        temporary.replace(path)
+
+    def _groups_path(self, number: int) -> Path:
+        return self.path / "groups" / f"{number}.parquet"
 
     def _predictions_path(self, cell: str) -> Path:
         """A fold may be named after a speaker, and a speaker may be called anything."""
@@ -179,20 +196,30 @@ class Store:
         """Cells that need no training any more."""
         return {r.cell for r in self.records() if r.status is not Status.FAILED}
 
+    def groups(self, number: int) -> Groups:
+        """The groups of the tested utterances of a corpus, by its place in ``resolved.json``.
+
+        There are none, nor utterances, where the run was told of no group of that corpus.
+
+        Raises:
+            BadFile: they are damaged.
+        """
+        path = self._groups_path(number)
+        if not path.exists():
+            return Groups(ids=(), speakers=(), values={})
+        table = _table(path)
+        columns = {name: tuple(table[name].to_pylist()) for name in table.column_names}
+        if not {"id", "speaker"} <= set(columns):
+            raise BadFile(path, "holds no groups: the columns id and speaker are not both there")
+        return Groups(ids=columns.pop("id"), speakers=columns.pop("speaker"), values=columns)
+
     def predictions(self, cell: str) -> Predictions:
         """The predictions of one cell.
 
         Raises:
             BadFile: they are missing or damaged.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        path = self._predictions_path(cell)
-        try:
-            table = pq.read_table(path)
-        except (OSError, pa.ArrowException) as error:
-            raise BadFile(path, f"is not readable as Parquet: {error}") from None
+        table = _table(self._predictions_path(cell))
 
         def columns(prefix: str) -> Any:  # an array (row, column)
             names = [n for n in table.column_names if n.startswith(prefix)]
@@ -213,6 +240,16 @@ class Store:
         found: Iterable[Path] = sorted((self.path / "meters").glob("*.json"))
         records = (self.read_json(str(path.relative_to(self.path))) for path in found)
         return {record["arm"]: record for record in records}
+
+
+def _table(path: Path) -> Any:  # an arrow table; pyarrow has no types
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise BadFile(path, f"is not readable as Parquet: {error}") from None
 
 
 def _shallow(result: FoldResult) -> dict[str, object]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
+from serlab.bench.checkpoint import Keep, Kept, save
 from serlab.bench.contracts import (
     Corpus,
     FloatArray,
@@ -40,7 +42,7 @@ from serlab.bench.seeds import seed_of, torch_seeded
 from serlab.bench.train import Diverged, Trainer
 
 
-class Estimator(Protocol):
+class Estimator(Kept, Protocol):
     """What a system without training stages builds: fitted whole, on one vector an utterance."""
 
     def fit(
@@ -70,6 +72,8 @@ class Bench:
         outside: utterances of other corpora, whose ids and speakers are like no other's.
         rated: the continuous labels, where the split asks for traces.
         unscaled: inputs that no normalisation touches, such as counts.
+        conditioned: by audio condition, what gives the inputs made from sound, by utterance id,
+            of utterances heard under it. Nothing but the prediction of a test part asks for it.
     """
 
     corpus: Corpus
@@ -79,6 +83,7 @@ class Bench:
     outside: tuple[Utterance, ...] = ()
     rated: Rated | None = None
     unscaled: frozenset[str] = frozenset()
+    conditioned: Mapping[str, Callable[[Sequence[Utterance]], Arrays]] = field(default_factory=dict)
 
     @cached_property
     def known(self) -> dict[str, Utterance]:
@@ -111,9 +116,18 @@ class Bench:
 
 
 def run_fold(
-    spec: TrialSpec, arm: str, fold: Fold, system: System, bench: Bench, device: str = "cpu"
+    spec: TrialSpec,
+    arm: str,
+    fold: Fold,
+    system: System,
+    bench: Bench,
+    device: str = "cpu",
+    keep: Keep | None = None,
 ) -> FoldResult:
-    """Trains and tests one fold; whatever goes wrong becomes a result that says so."""
+    """Trains and tests one fold; whatever goes wrong becomes a result that says so.
+
+    What it has trained is kept where ``keep`` says so.
+    """
     blank = FoldResult(
         trial=spec.key,
         arm=arm,
@@ -127,7 +141,7 @@ def run_fold(
     with peak_memory(device) as measurements:
         try:
             where = torch.device(device)
-            result, found = _fit(blank, fold, system, bench, where, spec.max_epochs)
+            result, found = _fit(blank, fold, system, bench, where, spec.max_epochs, keep)
             measurements.update(found)
         except Diverged as error:
             result = replace(blank, status=Status.DIVERGED, reason=str(error))
@@ -135,8 +149,10 @@ def run_fold(
             last = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
             result = replace(blank, reason=reason)
-    measurements["train_wall"] = Measurement(value=time.perf_counter() - wall, unit="s")
-    measurements["train_cpu"] = Measurement(value=time.process_time() - cpu, unit="s")
+    for name, spent in (("wall", time.perf_counter() - wall), ("cpu", time.process_time() - cpu)):
+        apart = measurements.get(f"conditions_{name}")
+        rest = spent - (apart.value or 0.0 if apart else 0.0)
+        measurements[f"train_{name}"] = Measurement(value=rest, unit="s")
     return replace(result, measurements=measurements)
 
 
@@ -147,14 +163,18 @@ def _fit(
     bench: Bench,
     device: torch.device,
     max_epochs: int,
+    keep: Keep | None,
 ) -> tuple[FoldResult, dict[str, Measurement]]:
     """The result with its status, curves and predictions, and what was measured on the way."""
     parts, streams = fold_items(fold, system, bench)
-    judged = {part: parts[part] for part in (Part.TEST, Part.VALIDATION) if parts[part].scored}
+    judged: dict[str, Items] = {
+        part: parts[part] for part in (Part.TEST, Part.VALIDATION) if parts[part].scored
+    }
     train = streams["train"]
     seed = seed_of(blank.seed, bench.corpus.name, fold.name)
     with torch_seeded(seed, "weights"):
-        built = system.build(bench.sizes(len(train.speakers), len(train.corpora)))
+        sizes = bench.sizes(len(train.speakers), len(train.corpora))
+        built = system.build(sizes)
     stages = tuple(_shortened(stage, max_epochs) for stage in system.stages())
     measured: dict[str, Measurement] = {}
     curves: Mapping[str, tuple[float, ...]] = {}
@@ -170,7 +190,6 @@ def _fit(
         )
         trained = trainer.run(built.to(device), stages)
         curves, epoch = trained.curves, trained.chosen_epoch
-        scores = {part: predict(built, items, device) for part, items in judged.items()}
         if bench.split.protocol.speaker_probe:
             labelled = parts[Part.TRAIN]
             speakers = [u.speaker for u in labelled.scored]
@@ -178,13 +197,22 @@ def _fit(
     else:
         inputs, truth = vectors(parts[Part.TRAIN])
         built.fit(inputs, truth, seed % 2**31)
-        scores = {part: built.predict(vectors(items)[0]) for part, items in judged.items()}
+    scores = {part: scores_of(built, items, device) for part, items in judged.items()}
+    asked = time.perf_counter(), time.process_time()
+    for part, items in _under_conditions(parts[Part.TEST], bench):
+        judged[part], scores[part] = parts[Part.TEST], scores_of(built, items, device)
+    if bench.conditioned:
+        measured["conditions_wall"] = Measurement(value=time.perf_counter() - asked[0], unit="s")
+        measured["conditions_cpu"] = Measurement(value=time.process_time() - asked[1], unit="s")
+    predicted = predictions(judged, scores)
+    if keep is not None:
+        save(keep, built, sizes, train.normaliser)
     result = replace(
         blank,
         status=Status.COMPLETED,
         chosen_epoch=epoch,
         curves=curves,
-        predictions=_predictions(judged, scores),
+        predictions=predicted,
     )
     return result, measured
 
@@ -278,17 +306,41 @@ def vectors(items: Items) -> tuple[dict[str, FloatArray], npt.NDArray[np.int64]]
     return inputs, items.truth()
 
 
+def scores_of(built: Any, items: Items, device: torch.device) -> FloatArray:  # as System.build
+    """What a trained network or a fitted estimator says of the scored utterances."""
+    if isinstance(built, nn.Module):
+        return predict(built, items, device)
+    scores: FloatArray = built.predict(vectors(items)[0])
+    return scores
+
+
+def _under_conditions(tested: Items, bench: Bench) -> Iterator[tuple[str, Items]]:
+    """The test part under each audio condition, by the name of its rows.
+
+    Only the inputs made from sound are other ones. The normaliser is that of the clean audio,
+    also where it is transductive.
+    """
+    for name, heard in bench.conditioned.items() if tested.scored else ():
+        arrays = {**tested.arrays, **heard(tested.utterances)}
+        yield f"{Part.TEST}:{name}", replace(tested, arrays=arrays)
+
+
 def _shortened(stage: Stage, max_epochs: int) -> Stage:
     if not max_epochs or stage.training.epochs <= max_epochs:
         return stage
     return replace(stage, training=replace(stage.training, epochs=max_epochs))
 
 
-def _predictions(judged: Mapping[Part, Items], scores: Mapping[Part, FloatArray]) -> Predictions:
-    """The scores of the judged parts, one row an utterance or a frame."""
+def predictions(judged: Mapping[str, Items], scores: Mapping[str, FloatArray]) -> Predictions:
+    """The scores of the judged parts, one row an utterance or a frame.
+
+    Raises:
+        Diverged: a score is not finite.
+    """
+    for part in judged:
+        if not np.isfinite(scores[part]).all():
+            raise Diverged(f"a predicted score is not finite ({part})")
     joined = np.concatenate([scores[part] for part in judged])
-    if not np.isfinite(joined).all():
-        raise Diverged("a predicted score is not finite")
     rows = [
         (u, part, frame)
         for part, items in judged.items()
@@ -299,7 +351,7 @@ def _predictions(judged: Mapping[Part, Items], scores: Mapping[Part, FloatArray]
     return Predictions(
         ids=tuple(u.id for u, _, _ in rows),
         speakers=tuple(u.speaker for u, _, _ in rows),
-        parts=tuple(part.value for _, part, _ in rows),
+        parts=tuple(str(part) for _, part, _ in rows),
         truth=np.concatenate([items.truth() for items in judged.values()]),
         scores=joined,
         frames=tuple(frame for _, _, frame in rows) if rated else (),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from serlab.bench.conditions import condition
 from serlab.bench.contracts import plain
+from serlab.bench.groups import ABOUT
 from serlab.models.variant import make
 from serlab.studies.grounds import Ground
-from serlab.studies.plan import Job, Plan
+from serlab.studies.plan import Job, Plan, hears
 from serlab.studies.specification import Arm
 
 SCHEMA = 1
@@ -17,6 +19,7 @@ SCHEMA = 1
 def resolved(plan: Plan, *, command: str, created: str) -> dict[str, Any]:  # JSON values
     """What is written beside the results: everything that the study came to."""
     study = plan.study
+    groups = dict.fromkeys(name for ground in plan.grounds for name in plan.groups(ground))
     return {
         "schema": SCHEMA,
         "serlab": version("serlab"),
@@ -33,7 +36,9 @@ def resolved(plan: Plan, *, command: str, created: str) -> dict[str, Any]:  # JS
         "optuna": plan.name,
         "arms": [arm_facts(arm) for arm in study.arms],
         "skipped": [{"arm": a, "reason": r} for a, r in plan.skipped.items()],
-        "corpora": [_corpus_facts(ground) for ground in plan.grounds],
+        "corpora": [_corpus_facts(plan, ground) for ground in plan.grounds],
+        "conditions": [plain(condition(name)) for name in study.conditions],
+        "groups": [{"name": n, "about": ABOUT.get(n, "as the corpus tells it")} for n in groups],
         "seeds": list(study.seeds),
         "trials": [trial_facts(job) for job in plan.jobs()],
         "study": plain(study),
@@ -42,8 +47,14 @@ def resolved(plan: Plan, *, command: str, created: str) -> dict[str, Any]:  # JS
 
 def arm_facts(arm: Arm) -> dict[str, Any]:  # JSON values
     """An arm as the report reads it."""
-    facts: dict[str, Any] = {"name": arm.name, "kind": arm.kind, "is_base": arm.kind == "base"}
-    if "test-speakers" in make(arm.variant).unlabelled():
+    system = make(arm.variant)
+    facts: dict[str, Any] = {
+        "name": arm.name,
+        "kind": arm.kind,
+        "is_base": arm.kind == "base",
+        "hears": hears(system),
+    }
+    if "test-speakers" in system.unlabelled():
         facts["transductive"] = "it trains on the test speakers' utterances, without their labels"
     return {**facts, "variant": plain(arm.variant)}
 
@@ -58,7 +69,7 @@ def trial_facts(job: Job) -> dict[str, Any]:  # JSON values
     }
 
 
-def _corpus_facts(ground: Ground) -> dict[str, Any]:  # JSON values
+def _corpus_facts(plan: Plan, ground: Ground) -> dict[str, Any]:  # JSON values
     corpus, split = ground.corpus, ground.split
     used = {i for fold in split.folds for i in fold.test}
     return {
@@ -90,6 +101,7 @@ def _corpus_facts(ground: Ground) -> dict[str, Any]:  # JSON values
             }
             for o in ground.outside
         ],
+        "groups": list(plan.groups(ground)),
         "audit": plain(ground.audit),
         "folds": [fold.name for fold in split.folds],
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from serlab.bench.audit import Finding, audio_hashes, audit_outside, audit_split, readable
 from serlab.bench.cache import Cache
+from serlab.bench.conditions import condition, under
 from serlab.bench.contracts import (
     Corpus,
     FeatureSpec,
@@ -80,6 +81,27 @@ class Ground:
             (name, spec, [*whose, *self._copies(whose, how)] if is_of_audio(spec) else whose)
             for name, spec, whose in found
         ]
+
+    def tested(self) -> list[Utterance]:
+        """The utterances that some fold tests."""
+        tested = {i for fold in self.split.folds for i in fold.test}
+        return [u for u in self.corpus.utterances if u.id in tested]
+
+    def conditioned(
+        self, system: System, conditions: Sequence[str]
+    ) -> list[tuple[FeatureSpec, list[Utterance]]]:
+        """Every input that is made from sound, with what a test part holds under each condition.
+
+        That is what some fold tests and, where the system takes utterances out of all classes as
+        context, those of the tested speakers.
+        """
+        mine = self.tested()
+        if "out-of-class" in system.unlabelled():
+            speakers, used = {u.speaker for u in mine}, self.used
+            others = (u for u in self.corpus.utterances if u.id not in used)
+            mine += [u for u in others if u.speaker in speakers]
+        heard = [u for name in conditions for u in under(mine, condition(name))]
+        return [(spec, heard) for spec in system.inputs().values() if is_of_audio(spec)]
 
     def _copies(self, utterances: Sequence[Utterance], how: Perturbation) -> list[Utterance]:
         """The copies of those utterances that some fold trains on; those without audio have none.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from serlab.bench.conditions import condition
 from serlab.bench.contracts import (
     FeatureSpec,
     Fold,
@@ -17,7 +18,9 @@ from serlab.bench.contracts import (
 )
 from serlab.bench.errors import BadValue, Leak, MissingExtra, SerlabError, UnknownName
 from serlab.bench.features.base import feature
+from serlab.bench.groups import DEFAULT, known_groups
 from serlab.bench.metrics.base import metric
+from serlab.bench.perturb import is_of_audio
 from serlab.models.system import example_sizes
 from serlab.models.variant import SYSTEMS, make
 from serlab.studies.grounds import Ground, read_grounds
@@ -73,7 +76,12 @@ class Plan:
             seed=seed,
             outside=(*(o.data for o in outside), *files),
             max_epochs=self.study.max_epochs,
+            conditions=tuple(sorted(condition(name).mark for name in self.conditions(system))),
         )
+
+    def conditions(self, system: System) -> tuple[str, ...]:
+        """The audio conditions that a system is tested under: none where it hears nothing."""
+        return self.study.conditions if hears(system) else ()
 
     @property
     def name(self) -> str:
@@ -86,16 +94,34 @@ class Plan:
         }
         return f"{self.study.name}-{digest(asked)[:8]}"
 
+    def groups(self, ground: Ground) -> tuple[str, ...]:
+        """The groups whose results are told apart, of those that the corpus has."""
+        known = known_groups(ground.tested())
+        return tuple(name for name in self.study.groups or DEFAULT if name in known)
+
     def features(self, ground: Ground) -> list[tuple[FeatureSpec, list[Utterance]]]:
-        """Every feature that some arm wants, spelled out, once, with whose it is wanted."""
+        """Every feature that some arm wants, spelled out, once, with whose it is wanted.
+
+        What is tested is wanted under the study's audio conditions as well.
+        """
         found: dict[str, tuple[FeatureSpec, dict[str, Utterance]]] = {}
         for arm in self.study.arms:
             if arm.name not in self.skipped:
-                for _, spec, utterances in ground.wanted(make(arm.variant)):
+                system = make(arm.variant)
+                wanted = [(spec, whose) for _, spec, whose in ground.wanted(system)]
+                for spec, utterances in (
+                    *wanted,
+                    *ground.conditioned(system, self.study.conditions),
+                ):
                     full = feature(spec).spec
                     _, held = found.setdefault(digest(full), (full, {}))
                     held.update({u.id: u for u in utterances})
         return [(spec, list(held.values())) for spec, held in found.values()]
+
+
+def hears(system: System) -> bool:
+    """Whether one of its inputs is made from sound."""
+    return any(is_of_audio(spec) for spec in system.inputs().values())
 
 
 def _takes(system: System, corpus: str) -> bool:
@@ -118,11 +144,13 @@ def make_plan(
         SerlabError: a corpus, a protocol or a metric that does not fit.
     """
     _check_arms(study)
+    _check_conditions(study, say)
     grounds = read_grounds(study, roots, say, audit=audit)
     skipped = _unavailable(study, grounds)
     if "base" in skipped:
         raise SerlabError(f"the base cannot run here: {skipped['base']}")
     plan = Plan(study=study, grounds=grounds, skipped=skipped)
+    _check_groups(plan)
     plan = replace(plan, grounds=tuple(_remarked(plan, ground) for ground in grounds))
     for ground in plan.grounds:
         for note in ground.notes:
@@ -159,6 +187,49 @@ def _check_arms(study: Study) -> None:
                 f"{arm.name}: the system {arm.variant.system} recognises {' or '.join(known)}, "
                 f"and protocol.target asks for {target}"
             )
+
+
+def _check_conditions(study: Study, say: Callable[[str], None]) -> None:
+    """Tells which arms hear nothing, and refuses what moves the sound under timed inputs.
+
+    Raises:
+        SerlabError: no arm hears, or a cropping condition meets frames that stay where they are.
+    """
+    if not study.conditions:
+        return
+    deaf = [arm.name for arm in study.arms if not hears(make(arm.variant))]
+    if len(deaf) == len(study.arms):
+        raise SerlabError("robustness.conditions: no arm has an input that is made from sound")
+    cropping = [name for name in study.conditions if not condition(name).keeps_length]
+    if cropping:
+        _check_cropping(study, ", ".join(cropping))
+    if deaf:
+        say(f"under no audio condition, as they hear nothing: {', '.join(deaf)}")
+
+
+def _check_cropping(study: Study, cropping: str) -> None:
+    """Raises SerlabError where frames follow the recording's own times."""
+    if study.protocol.target == "traces":
+        raise SerlabError(
+            f'robustness.conditions: {cropping} does not go with protocol.target = "traces": the '
+            "traces follow the recording's own times"
+        )
+    for arm in study.arms:
+        system = make(arm.variant)
+        for name, spec in system.inputs().items():
+            if hears(system) and not is_of_audio(spec) and feature(spec).rate_hz:
+                raise SerlabError(
+                    f"robustness.conditions: {cropping} does not go with the arm {arm.name}: the "
+                    f"frames of its input {name} follow the recording's own times"
+                )
+
+
+def _check_groups(plan: Plan) -> None:
+    """Raises UnknownName where no corpus has a group that is asked for."""
+    known = {name for ground in plan.grounds for name in known_groups(ground.tested())}
+    for name in plan.study.groups:
+        if name not in known:
+            raise UnknownName("group of the tested utterances", name, known, where="groups")
 
 
 def _unavailable(study: Study, grounds: Sequence[Ground]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from serlab.bench.cache import Cache
 from serlab.bench.contracts import FoldResult, Status
 from serlab.bench.errors import SerlabError
 from serlab.bench.features.extraction import fill
+from serlab.bench.groups import groups_of
 from serlab.bench.meters.environment import cores
 from serlab.bench.seeds import seed_of
 from serlab.bench.store import Store
@@ -91,6 +92,7 @@ def run_study(
     created = datetime.now(UTC).isoformat(timespec="seconds")
     store.write_json("resolved.json", resolved(plan, command=command, created=created))
     _extract(plan, say)
+    _write_groups(plan, store, say)
     order = Order(
         run=store.path.resolve(),
         study=study,
@@ -126,6 +128,21 @@ def _extract(plan: Plan, say: Callable[[str], None]) -> None:
             if spent > 1:
                 say(f"{ground.corpus.name}: {spec.name} of {len(utterances)} utterances in "
                     f"{clock(spent)}")  # fmt: skip
+
+
+def _write_groups(plan: Plan, store: Store, say: Callable[[str], None]) -> None:
+    """Keeps the groups of every corpus's tested utterances, in the order of the corpora."""
+    for number, ground in enumerate(plan.grounds):
+        tested = ground.tested()
+        workers = cores() if len(tested) > POOL_FROM else 1
+        groups = groups_of(
+            tested,
+            plan.groups(ground),
+            cache=Cache(),
+            workers=workers,
+            progress=telling(f"{ground.corpus.name}: pitch", say),
+        )
+        store.write_groups(number, groups)
 
 
 def _tune(plan: Plan, store: Store, order: Order, address: str, say: Callable[[str], None]) -> None:

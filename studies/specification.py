@@ -8,11 +8,12 @@ from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from serlab.bench.conditions import CONDITIONS, condition
 from serlab.bench.contracts import ProtocolSpec, Scalar, Variant
 from serlab.bench.errors import BadFile, BadValue, SerlabError, UnknownName
+from serlab.bench.typed import build
 from serlab.models.variant import SYSTEMS, check_option, check_setting, resolve, settings_class
 from serlab.studies.catalogue import shipped
-from serlab.bench.typed import build
 
 Table = Mapping[str, Any]  # what a TOML table holds
 Design = Literal["ablate", "grid", "search"]
@@ -117,6 +118,10 @@ class Study:
     margin: float = 0.02
     level: float = 0.95
     max_epochs: int = 0
+    conditions: tuple[str, ...] = ()
+    """Audio conditions that every test part is predicted under as well, in order of name."""
+    groups: tuple[str, ...] = ()
+    """Facts of utterances whose results are told apart; without any the sex, where it is known."""
     resources: Resources = field(default_factory=Resources)
     meters: Meters = field(default_factory=Meters)
     search: Search | None = None
@@ -131,6 +136,8 @@ class Study:
             raise BadValue("level", self.level, "a number from 0.5 to below 1, such as 0.95")
         if self.max_epochs < 0:
             raise BadValue("max_epochs", self.max_epochs, "an integer of at least 0")
+        if len(set(self.groups)) < len(self.groups):
+            raise BadValue("groups", list(self.groups), "different names")
 
 
 def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> Study:
@@ -188,8 +195,9 @@ def _override(table: dict[str, Any], assignment: str) -> None:
 
 def parse(table: Table, name: str) -> Study:
     """A study from its TOML table."""
-    simple = {"name", "question", "seeds", "metric", "margin", "level", "max_epochs"}
-    tables = {"base", "arms", "baselines", "corpora", "outside", "protocol", "resources", "meters"}
+    simple = {"name", "question", "seeds", "metric", "margin", "level", "max_epochs", "groups"}
+    tables = {"base", "arms", "baselines", "corpora", "outside", "protocol", "resources", "meters",
+              "robustness"}  # fmt: skip
     for key in table:
         if key not in simple | tables | set(DESIGNS):
             raise UnknownName("key of a study", key, simple | tables | set(DESIGNS))
@@ -218,6 +226,7 @@ def parse(table: Table, name: str) -> Study:
                 for key in ("corpora", "outside")
             },
             "protocol": build(ProtocolSpec, table.get("protocol", {}), "protocol"),
+            "conditions": _conditions(table.get("robustness", {})),
             "resources": build(Resources, table.get("resources", {}), "resources"),
             "meters": build(Meters, table.get("meters", {}), "meters"),
             "search": _search(table["search"], base) if design == "search" else None,
@@ -292,6 +301,22 @@ def _written(entry: Table, where: str, kind: str, base: Variant, origin: Table) 
         parts = [f"{key}={value}" for key, value in changes.items()]
         name = " ".join([variant.system, ", ".join(parts)]).strip()
     return Arm(name=str(entry.get("name", name)), variant=variant, kind=kind)  # type: ignore[arg-type]
+
+
+def _conditions(table: object) -> tuple[str, ...]:
+    """The audio conditions of the table [robustness], each known."""
+    where = "robustness.conditions"
+    if not isinstance(table, dict):
+        raise BadValue("robustness", table, "a table with conditions")
+    for key in table:
+        if key != "conditions":
+            raise UnknownName("key", key, ("conditions",), where="robustness")
+    asked = table.get("conditions", [])
+    if asked == "all":
+        return tuple(CONDITIONS.entries())
+    if not isinstance(asked, list) or len(set(map(str, asked))) < len(asked):
+        raise BadValue(where, asked, 'a list of different conditions, or "all"')
+    return tuple(sorted(condition(str(name), where=where).name for name in asked))
 
 
 def _choices(table: object, where: str) -> dict[str, list[Scalar]]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from serlab.bench.cache import Cache
+from serlab.bench.conditions import condition, under
 from serlab.bench.contracts import (
     FloatArray,
     Fold,
@@ -21,6 +22,7 @@ from serlab.bench.contracts import (
     Part,
     Status,
     System,
+    Utterance,
     digest,
 )
 from serlab.bench.data import Rated
@@ -29,6 +31,7 @@ from serlab.bench.features.base import feature
 from serlab.bench.features.extraction import extract
 from serlab.bench.meters.environment import fingerprint
 from serlab.bench.metrics.base import evaluate
+from serlab.bench.perturb import is_of_audio
 from serlab.bench.store import Store
 from serlab.bench.trial import Bench, run_fold
 from serlab.models.variant import make, resolve
@@ -63,8 +66,13 @@ _ORDERS: dict[str, Order] = {}
 _BENCHES: dict[str, Bench] = {}
 
 
-def bench_for(ground: Ground, system: System, cached: Cache | None) -> Bench:
-    """The corpus with the features of one system, mapped from the cache, once a process."""
+def bench_for(
+    ground: Ground, system: System, cached: Cache | None, conditions: Sequence[str] = ()
+) -> Bench:
+    """The corpus with the features of one system, mapped from the cache, once a process.
+
+    What is heard under audio conditions is opened when a test part asks for it.
+    """
     wanted = [(name, feature(spec), who) for name, spec, who in ground.wanted(system)]
     key = digest({
         "data": ground.data,
@@ -72,6 +80,7 @@ def bench_for(ground: Ground, system: System, cached: Cache | None) -> Bench:
         "split": ground.split.hash,
         "inputs": [(name, made.spec, made.files(), len(who)) for name, made, who in wanted],
         "perturbation": system.perturbation(),
+        "conditions": conditions,
     })  # fmt: skip
     if key not in _BENCHES:
         arrays: dict[str, dict[str, FloatArray]] = {}
@@ -85,8 +94,22 @@ def bench_for(ground: Ground, system: System, cached: Cache | None) -> Bench:
             outside=tuple(u for o in ground.outside for u in o.corpus.utterances),
             rated=_rated(ground),
             unscaled=frozenset(name for name, made, _ in wanted if made.extractor.unscaled),
+            conditioned={name: partial(_heard, system, name, cached) for name in conditions},
         )
     return _BENCHES[key]
+
+
+def _heard(
+    system: System, name: str, cached: Cache | None, utterances: Sequence[Utterance]
+) -> dict[str, dict[str, FloatArray]]:
+    """The inputs made from sound, by utterance id, as they are under an audio condition."""
+    copies = under(utterances, condition(name))
+    ids = [u.id for u in utterances if u.audio is not None]
+    return {
+        input_: dict(zip(ids, extract(spec, copies, cache=cached).values(), strict=True))
+        for input_, spec in system.inputs().items()
+        if is_of_audio(spec)
+    }
 
 
 def _rated(ground: Ground) -> Rated | None:
@@ -157,7 +180,8 @@ class FoldTrainable(tune.Trainable):
     def train_fold(self, job: Job, fold: Fold) -> FoldResult:
         """Runs one fold and keeps its record before Tune hears of it."""
         system = make(job.trial.variant)
-        bench = bench_for(job.ground, system, Cache(self.order.cache))
+        conditions = self.plan.conditions(system)
+        bench = bench_for(job.ground, system, Cache(self.order.cache), conditions)
         result = run_fold(job.trial, job.arm, fold, system, bench, self.order.device)
         environment = self.store.keep_environment(fingerprint(self.order.device))
         result = replace(result, environment=environment)

@@ -12,7 +12,7 @@ from typing import Any  # what argparse gives for subcommands has no public type
 from serlab import __version__
 from serlab.bench.errors import SerlabError
 
-LISTS = ("systems", "slots", "corpora", "features", "splits", "studies", "metrics")
+LISTS = ("systems", "slots", "corpora", "features", "conditions", "splits", "studies", "metrics")
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def _registry(what: str) -> Registry:
         "systems": ("serlab.models.variant", "SYSTEMS"),
         "corpora": ("serlab.bench.corpora.base", "CORPORA"),
         "features": ("serlab.bench.features.base", "FEATURES"),
+        "conditions": ("serlab.bench.conditions", "CONDITIONS"),
         "splits": ("serlab.bench.protocols", "SPLITS"),
         "metrics": ("serlab.bench.metrics.base", "METRICS"),
     }
