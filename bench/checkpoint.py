@@ -28,12 +28,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from serlab.bench.contracts import COMPARABLE, ProtocolSpec, Sizes, TrialSpec, Variant, plain
+from serlab.bench.contracts import COMPARABLE, Sizes, TrialSpec, plain
 from serlab.bench.data import Normaliser
 from serlab.bench.errors import BadFile, BadValue, NotComparable, SerlabError
+from serlab.bench.typed import build
 
 SCHEMA = 1
 
+_PLAIN = torch.contiguous_format
 _MODEL, _NORMALISER = "model/", "normaliser/"
 
 State = Mapping[str, npt.NDArray[Any]]  # numbers of any type
@@ -78,6 +80,8 @@ class Facts:
     fold: str
     labels: tuple[str, ...]
     sizes: Sizes
+    normalised: tuple[str, ...]
+    """The "input/group" that the normaliser has statistics of, where they are kept."""
     sources: Mapping[str, Any]  # JSON values of any shape
     serlab: str
     """The version that trained it."""
@@ -143,10 +147,13 @@ def save(keep: Keep, built: Any, sizes: Sizes, normaliser: Normaliser) -> None:
     """
     from safetensors.torch import save as packed
 
+    statistics = normaliser.statistics if normaliser.mode == "train" else {}
     tensors = {_MODEL + name: value for name, value in _state(built).items()}
-    tensors |= _statistics(normaliser)
-    facts = json.dumps(_told(keep, sizes, normaliser))
-    header = {"serlab": facts, "sha256": hashlib.sha256(facts.encode()).hexdigest()}
+    for pair, (mean, deviation) in statistics.items():
+        tensors[_name("mean", *pair)] = torch.from_numpy(mean)
+        tensors[_name("deviation", *pair)] = torch.from_numpy(deviation)
+    text = _told(keep, sizes, tuple(f"{name}/{group}" for name, group in statistics))
+    header = {"serlab": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
     keep.path.parent.mkdir(parents=True, exist_ok=True)
     temporary = keep.path.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_bytes(packed(tensors, header))
@@ -156,39 +163,27 @@ def save(keep: Keep, built: Any, sizes: Sizes, normaliser: Normaliser) -> None:
 def _state(built: Any) -> dict[str, Tensor]:  # as System.build
     """Copies of what was learnt, each in memory of its own."""
     if isinstance(built, nn.Module):
-        return {k: t.detach().cpu().contiguous().clone() for k, t in built.state_dict().items()}
+        return {k: t.cpu().clone(memory_format=_PLAIN) for k, t in built.state_dict().items()}
     if not isinstance(built, Kept):
         raise SerlabError(f"{type(built).__name__} cannot be kept: it has no state and restore")
     return {k: torch.from_numpy(np.array(a, order="C")) for k, a in built.state().items()}
 
 
-def _statistics(normaliser: Normaliser) -> dict[str, Tensor]:
-    """The statistics that belong to the training part; all others are found anew."""
-    if normaliser.mode != "train":
-        return {}
-    found = {}
-    for (name, group), (mean, deviation) in normaliser.statistics.items():
-        found[f"{_NORMALISER}mean/{name}/{group}"] = torch.from_numpy(mean)
-        found[f"{_NORMALISER}deviation/{name}/{group}"] = torch.from_numpy(deviation)
-    return found
-
-
-def _told(keep: Keep, sizes: Sizes, normaliser: Normaliser) -> dict[str, Any]:  # JSON values
-    kept = normaliser.statistics if normaliser.mode == "train" else ()
-    return {
-        "schema": SCHEMA,
-        "comparable": COMPARABLE,
-        "serlab": version("serlab"),
-        "trial": keep.spec.key,
-        "spec": plain(keep.spec),
-        "arm": keep.arm,
-        "fold": keep.fold,
-        "labels": list(keep.labels),
-        "sizes": plain(sizes),
-        "sources": plain(keep.sources),
-        "threads": torch.get_num_threads(),
-        "normalised": [list(pair) for pair in kept],
-    }
+def _told(keep: Keep, sizes: Sizes, normalised: tuple[str, ...]) -> str:
+    """The facts as JSON text."""
+    facts = Facts(
+        spec=keep.spec,
+        arm=keep.arm,
+        fold=keep.fold,
+        labels=keep.labels,
+        sizes=sizes,
+        normalised=normalised,
+        sources=keep.sources,
+        serlab=version("serlab"),
+        threads=torch.get_num_threads(),
+    )
+    marks = {"schema": SCHEMA, "comparable": COMPARABLE, "trial": keep.spec.key}
+    return json.dumps({**marks, **plain(facts)})
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -211,15 +206,14 @@ def load(path: str | Path) -> Checkpoint:
     except (OSError, SafetensorError) as error:
         raise BadFile(path, f"is not readable as safetensors: {error}") from None
     told = _checked(path, header)
-    try:
-        facts, pairs = _facts(told), [(str(name), str(group)) for name, group in told["normalised"]]
-    except (KeyError, TypeError, ValueError, SerlabError) as error:
-        raise BadFile(path, f"does not tell what it was trained as: {error}") from None
     state = {n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)}
     rest = {n: t for n, t in tensors.items() if not n.startswith(_MODEL)}
-    return Checkpoint(
-        path=path, facts=facts, state=state, normaliser=_normaliser(path, facts, rest, pairs)
-    )
+    try:
+        facts = _facts(told)
+        normaliser = _normaliser(facts, rest)
+    except (KeyError, TypeError, SerlabError) as error:
+        raise BadFile(path, f"does not fit what it says that it was trained as: {error}") from None
+    return Checkpoint(path=path, facts=facts, state=state, normaliser=normaliser)
 
 
 def _checked(path: Path, header: Mapping[str, str]) -> Any:  # JSON values of any shape
@@ -240,48 +234,36 @@ def _checked(path: Path, header: Mapping[str, str]) -> Any:  # JSON values of an
 
 
 def _facts(told: Mapping[str, Any]) -> Facts:  # JSON values of any shape
-    spec = dict(told["spec"])
-    protocol = {**spec["protocol"], "labels": tuple(spec["protocol"]["labels"])}
-    spec["variant"], spec["protocol"] = Variant(**spec["variant"]), ProtocolSpec(**protocol)
-    spec["outside"] = tuple(spec["outside"])
-    found = Facts(
-        **{
-            f.name: told[f.name] for f in fields(Facts) if f.name not in ("spec", "labels", "sizes")
-        },
-        spec=TrialSpec(**spec),
-        labels=tuple(told["labels"]),
-        sizes=Sizes(**told["sizes"]),
-    )
-    if found.spec.key != told["trial"]:
-        raise BadValue("trial", told["trial"], f"{found.spec.key}, the key of its own spec")
-    return found
+    known = {f.name for f in fields(Facts)}
+    facts: Facts = build(Facts, {k: v for k, v in told.items() if k in known}, "")
+    if facts.spec.key != told.get("trial"):
+        raise BadValue("trial", told.get("trial"), f"{facts.spec.key}, the key of its own spec")
+    return facts
 
 
-def _normaliser(
-    path: Path, facts: Facts, tensors: Mapping[str, Tensor], pairs: list[tuple[str, str]]
-) -> Normaliser | None:
+def _normaliser(facts: Facts, tensors: Mapping[str, Tensor]) -> Normaliser | None:
     """The normaliser of the training part; None where another must be fitted."""
-    mode = facts.spec.protocol.normalisation
-    names = {
-        pair: tuple(f"{_NORMALISER}{what}/{pair[0]}/{pair[1]}" for what in ("mean", "deviation"))
-        for pair in pairs
-    }
+    pairs = [(name, group) for name, _, group in (n.partition("/") for n in facts.normalised)]
     widths = facts.sizes.n_features
-    wanted = {name: (widths[pair[0]],) for pair, both in names.items() for name in both}
-    try:
-        check_shapes(tensors, wanted)
-    except BadValue as error:
-        raise BadFile(path, f"does not fit its own variant: {error}") from None
+    both = ("mean", "deviation")
+    wanted = {_name(what, *pair): (widths[pair[0]],) for pair in pairs for what in both}
+    check_shapes(tensors, wanted)
+    mode = facts.spec.protocol.normalisation
     if mode not in ("train", "none"):
         return None
     moments = {
-        pair: (_array(tensors[mean].float()), _array(tensors[deviation].float()))
-        for pair, (mean, deviation) in names.items()
+        pair: (_array(tensors[_name("mean", *pair)]), _array(tensors[_name("deviation", *pair)]))
+        for pair in pairs
     }
     return Normaliser(mode=mode, statistics=moments)
 
 
+def _name(what: str, name: str, group: str) -> str:
+    return f"{_NORMALISER}{what}/{name}/{group}"
+
+
 def _array(tensor: Tensor) -> npt.NDArray[Any]:  # numbers of any type
-    """The tensor's numbers; numpy has none of 16 bits in torch's sense."""
-    found: npt.NDArray[Any] = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
+    """The tensor's numbers, those below single precision in single precision."""
+    small = tensor.is_floating_point() and tensor.element_size() < 4
+    found: npt.NDArray[Any] = (tensor.float() if small else tensor).numpy()
     return found

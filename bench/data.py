@@ -362,9 +362,12 @@ def _index(names: Sequence[str], name: str) -> int:
 
 
 def class_weights(kind: str, utterances: Sequence[Utterance], labels: Sequence[str]) -> Tensor:
-    """Weights of the classes: ones, or inversely proportional to their training counts."""
+    """Weights of the classes: ones, or inversely proportional to their training counts.
+
+    They are ones too where nothing is trained on, as where a kept model only predicts.
+    """
     counts = np.array([sum(u.emotion == label for u in utterances) for label in labels])
-    if kind == "none":
+    if kind == "none" or not utterances:
         return torch.ones(len(labels))
     if (counts == 0).any():
         raise BadValue("class_weights", kind, "every class in the training part")

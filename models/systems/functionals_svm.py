@@ -88,7 +88,7 @@ class LinearSVM:
         machine = self.machine
         return {
             "support": machine.support_,
-            "vectors": machine.support_vectors_,
+            "vectors": machine.support_vectors_.astype(np.float32),  # as they were given
             "counts": machine.n_support_,
             "coefficients": machine.dual_coef_,
             "intercepts": machine.intercept_,
