@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from enum import StrEnum
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -39,6 +40,10 @@ def _typed(hint: Any, value: Any, where: str) -> Any:  # any annotation and any 
         if value not in arguments:
             raise UnknownName("value", value, arguments, where=where)
         return value
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        if value not in tuple(hint):
+            raise UnknownName("value", value, hint, where=where)
+        return hint(value)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_typed(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     if is_dataclass(hint) and isinstance(value, Mapping):

@@ -45,7 +45,11 @@ class Check:
     sentence: str
     """What was found, for people, in one line."""
     numbers: Mapping[str, Number] = field(default_factory=dict)
-    """What the sentence rests on, unrounded; none is nan or infinite."""
+    """What the sentence rests on, unrounded; none is nan or infinite.
+
+    Where there is an interval, it is ``difference``, ``low`` and ``high`` in the
+    result's metric, more being better, with ``margin``, ``power``, ``n_seeds``, ``n_speakers``.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
