@@ -6,6 +6,7 @@
       resolved.json                 everything the study came to, defaults included
       records/<host>-<pid>-<n>.jsonl  one line a fold; a file has one writer
       predictions/<cell>.parquet    written whole before its record is
+      models/<cell>.safetensors     trained models, where the study keeps them
       groups/<n>.parquet            the groups of each utterance that corpus n tests
       environments/<hash>.json      where the trainings ran
       meters/<name>.json            latency and size of each variant
@@ -136,6 +137,10 @@ class Store:
 
     def _groups_path(self, number: int) -> Path:
         return self.path / "groups" / f"{number}.parquet"
+
+    def checkpoint_path(self, cell: str) -> Path:
+        """Where the trained model of a cell is kept, if the study keeps its models."""
+        return self.path / "models" / f"{quote(cell, safe='')}.safetensors"
 
     def _predictions_path(self, cell: str) -> Path:
         """A fold may be named after a speaker, and a speaker may be called anything."""

@@ -118,6 +118,8 @@ class Study:
     margin: float = 0.02
     level: float = 0.95
     max_epochs: int = 0
+    keep_models: bool = False
+    """Whether every trained model is kept in the run's folder; no part of what its results are."""
     conditions: tuple[str, ...] = ()
     """Audio conditions that every test part is predicted under as well, in order of name."""
     groups: tuple[str, ...] = ()
@@ -195,7 +197,8 @@ def _override(table: dict[str, Any], assignment: str) -> None:
 
 def parse(table: Table, name: str) -> Study:
     """A study from its TOML table."""
-    simple = {"name", "question", "seeds", "metric", "margin", "level", "max_epochs", "groups"}
+    simple = {"name", "question", "seeds", "metric", "margin", "level", "max_epochs", "groups",
+              "keep_models"}  # fmt: skip
     tables = {"base", "arms", "baselines", "corpora", "outside", "protocol", "resources", "meters",
               "robustness"}  # fmt: skip
     for key in table:

@@ -7,14 +7,15 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from serlab.bench.cache import Cache
-from serlab.bench.conditions import condition, under
+from serlab.bench.checkpoint import Keep
+from serlab.bench.conditions import Condition, condition, under
 from serlab.bench.contracts import (
     FloatArray,
     Fold,
@@ -24,6 +25,7 @@ from serlab.bench.contracts import (
     System,
     Utterance,
     digest,
+    plain,
 )
 from serlab.bench.data import Rated
 from serlab.bench.errors import SerlabError
@@ -94,22 +96,39 @@ def bench_for(
             outside=tuple(u for o in ground.outside for u in o.corpus.utterances),
             rated=_rated(ground),
             unscaled=frozenset(name for name, made, _ in wanted if made.extractor.unscaled),
-            conditioned={name: partial(_heard, system, name, cached) for name in conditions},
+            conditioned={name: _Heard(system, condition(name), cached) for name in conditions},
         )
     return _BENCHES[key]
 
 
-def _heard(
-    system: System, name: str, cached: Cache | None, utterances: Sequence[Utterance]
-) -> dict[str, dict[str, FloatArray]]:
-    """The inputs made from sound, by utterance id, as they are under an audio condition."""
-    copies = under(utterances, condition(name))
-    ids = [u.id for u in utterances if u.audio is not None]
-    return {
-        input_: dict(zip(ids, extract(spec, copies, cache=cached).values(), strict=True))
-        for input_, spec in system.inputs().items()
-        if is_of_audio(spec)
-    }
+class _Heard:
+    """The inputs made from sound under an audio condition, opened as test parts ask for them.
+
+    Arrays are kept only where the cache does not know them without the sound: a corpus without
+    files would be synthesised again for every fold and seed.
+    """
+
+    def __init__(self, system: System, how: Condition, cached: Cache | None) -> None:
+        inputs = system.inputs().items()
+        self.specs = {name: spec for name, spec in inputs if is_of_audio(spec)}
+        self.how, self.cached = how, cached
+        self.kept: dict[tuple[str, str], FloatArray] = {}
+
+    def __call__(self, utterances: Sequence[Utterance]) -> dict[str, dict[str, FloatArray]]:
+        """By input, by the utterance's own id."""
+        ids = [u.id for u in utterances if u.audio is not None]
+        copies = under(utterances, self.how)
+        return {
+            name: dict(zip(ids, self._arrays(name, copies), strict=True)) for name in self.specs
+        }
+
+    def _arrays(self, name: str, copies: Sequence[Utterance]) -> list[FloatArray]:
+        missing = [u for u in copies if (name, u.id) not in self.kept]
+        found = extract(self.specs[name], missing, cache=self.cached)
+        for u in missing:
+            if self.cached is None or self.cached.memo.get(u.heard()) is None:
+                self.kept[name, u.id] = found[u.id]
+        return [self.kept[name, u.id] if (name, u.id) in self.kept else found[u.id] for u in copies]
 
 
 def _rated(ground: Ground) -> Rated | None:
@@ -182,11 +201,24 @@ class FoldTrainable(tune.Trainable):
         system = make(job.trial.variant)
         conditions = self.plan.conditions(system)
         bench = bench_for(job.ground, system, Cache(self.order.cache), conditions)
-        result = run_fold(job.trial, job.arm, fold, system, bench, self.order.device)
+        keep = self._keep(job, fold) if self.plan.study.keep_models else None
+        result = run_fold(job.trial, job.arm, fold, system, bench, self.order.device, keep)
         environment = self.store.keep_environment(fingerprint(self.order.device))
         result = replace(result, environment=environment)
         self.store.append(result)
         return result
+
+    def _keep(self, job: Job, fold: Fold) -> Keep:
+        """Where the model goes, with all that its corpus is read from again."""
+        study = self.plan.study
+        return Keep(
+            path=self.store.checkpoint_path(f"{job.trial.key}-{fold.name}"),
+            spec=job.trial,
+            arm=job.arm,
+            fold=fold.name,
+            labels=job.ground.split.labels,
+            sources={"corpora": plain(study.corpora), "folds": study.protocol.folds},
+        )
 
 
 def jobs_of(plan: Plan, config: Mapping[str, Any]) -> list[Job]:
