@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from serlab.bench.errors import BadFile
+from serlab.gate import How
+from serlab.pytest_plugin import _HOW
 from serlab.reports.gate.outputs import plain_text
 from serlab.reports.gate.records import Check, Outcome, Result
 
@@ -50,7 +52,7 @@ def a_result(outcome: Outcome, policy: str = "fail", kind: str = "accuracy") -> 
 def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
     """In the place of the judging itself, which has tests of its own."""
     stands_in = Judge()
-    monkeypatch.setitem(sys.modules, "serlab.gate", SimpleNamespace(check=stands_in.check))
+    monkeypatch.setattr("serlab.gate.check", stands_in.check)
     return stands_in
 
 
@@ -58,18 +60,25 @@ def test_a_gate_that_passes(pytester: pytest.Pytester, judge: Judge) -> None:
     """Three lines; paths may be texts."""
     pytester.makepyfile(THREE_LINES)
     pytester.runpytest("-W", "error").assert_outcomes(passed=1)
-    assert judge.asked == [(Path("baseline"), {"run": Path("runs/mine")})]
+    assert judge.asked == [(Path("baseline"), {"run": Path("runs/mine"), "how": How()})]
 
 
 def test_the_result_is_given(pytester: pytest.Pytester, judge: Judge) -> None:
     """A test may look at what was found; options are handed on."""
     pytester.makepyfile("""
         def test_accuracy(serlab_gate):
-            found = serlab_gate("b", study="quick", inconclusive="warn", changes=["x=1"])
+            found = serlab_gate("b", study="quick", inconclusive="warn", changes=["x=1"],
+                                roots={"emodb": "data/emodb"}, out="runs/gate")
             assert found.outcome == "pass"
     """)
     pytester.runpytest().assert_outcomes(passed=1)
-    assert judge.asked[0][1] == {"study": "quick", "inconclusive": "warn", "changes": ["x=1"]}
+    how = How(changes=["x=1"], roots={"emodb": Path("data/emodb")}, out=Path("runs/gate"))
+    assert judge.asked[0][1] == {"study": "quick", "inconclusive": "warn", "how": how}
+
+
+def test_every_option_of_the_gate_can_be_given() -> None:
+    """None is missing that `serlab.gate.How` has."""
+    assert {f.name for f in fields(How)} == set(_HOW)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +142,7 @@ def test_errors_of_the_gate_itself_keep_their_traceback(
 
 
 def test_pytest_starts_without_serlab(tmp_path: Path) -> None:
-    """pytest finds the plugin by itself; who asks for no gate loads nothing of serlab but it."""
+    """The plugin is found; who asks for no gate loads nothing of serlab but it."""
     (tmp_path / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
     code = (
         "import sys, pytest\n"

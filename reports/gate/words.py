@@ -68,7 +68,7 @@ def power_of(check: Check) -> str:
 def grounds(result: Result) -> str:
     """What the verdict rests on: metric, seeds, speakers, margin, power."""
     facts = [title_of(result.metric)]
-    first = next((check for check in result.checks if "low" in check.numbers), None)
+    first = next((check for check in result.checks if check.kind == "accuracy"), None)
     for key, noun in (("n_seeds", "seed"), ("n_speakers", "speaker")):
         n = real(first, key) if first else None
         facts += [plural(round(n), noun)] if n is not None else []
