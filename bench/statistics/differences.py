@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -30,7 +31,7 @@ def level_estimate(arm: ArmPredictions, *, metric: str, level: float = 0.95) -> 
         Undefined: it has no value for them.
     """
     table = cells(arm, metric)
-    return _noted(crossed_interval(table.values, level=level), table.note)
+    return noted(crossed_interval(table.values, level=level), table.note)
 
 
 def dimension_estimates(
@@ -65,15 +66,29 @@ def difference(
         UnknownName: no metric has this name.
         BadValue: the predictions are none that the metric can take.
     """
-    seeds = tuple(seed for seed in base.seeds if seed in arm.seeds)
-    if not seeds:
-        raise NotComparable(f"no common seed: {_few(base.seeds)} and {_few(arm.seeds)}")
-    first = _with_seeds(base, seeds)
-    second = _with_seeds(_in_order_of(base, arm), seeds)
-    mine, theirs = cells(second, metric), cells(first, metric)
-    found = crossed_interval(mine.values - theirs.values, level=level)
+    values, notes = paired_tables((base, arm), metric)
+    found = crossed_interval(values[1] - values[0], level=level)
     never = "the two never differ" if found.se == 0 else ""
-    return _noted(found, never, mine.note, _left_out(base, arm))
+    return noted(found, never, *notes)
+
+
+def paired_tables(arms: Sequence[ArmPredictions], metric: str) -> tuple[Floats, tuple[str, ...]]:
+    """The tables of arms that tested the same, over the seeds that all of them have.
+
+    Returns:
+        The values (arm, speaker, seed), and what is to be said of them.
+
+    Raises:
+        NotComparable, UnknownName, BadValue: as for `difference`.
+    """
+    first, *others = arms
+    seeds = tuple(seed for seed in first.seeds if all(seed in arm.seeds for arm in others))
+    if not seeds:
+        told = " and ".join(_few(held) for held in dict.fromkeys(arm.seeds for arm in arms))
+        raise NotComparable(f"no common seed: {told}")
+    same = (first, *(_in_order_of(first, arm) for arm in others))
+    found = [cells(_with_seeds(arm, seeds), metric) for arm in same]
+    return np.stack([one.values for one in found]), (found[-1].note, _left_out(arms, seeds))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -94,6 +109,17 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     if not len(p_values):
         return ()
     return tuple(float(p) for p in multipletests(list(p_values), method="holm")[1])
+
+
+def holm_known(p_values: Sequence[float]) -> tuple[float | None, ...]:
+    """Adjusted p values of those that are numbers, and None in the place of the others.
+
+    Example:
+        >>> holm_known([0.01, float("nan"), 0.04])
+        (0.02, None, 0.04)
+    """
+    known = iter(holm([p for p in p_values if math.isfinite(p)]))
+    return tuple(next(known) if math.isfinite(p) else None for p in p_values)
 
 
 def bootstrap_t(
@@ -208,13 +234,15 @@ def _with_seeds(arm: ArmPredictions, seeds: tuple[int, ...]) -> ArmPredictions:
     return arm if seeds == arm.seeds else replace(arm, seeds=seeds, scores=arm.rows(seeds))
 
 
-def _left_out(base: ArmPredictions, arm: ArmPredictions) -> str:
-    lone = sorted(set(base.seeds) ^ set(arm.seeds))
+def _left_out(arms: Sequence[ArmPredictions], kept: tuple[int, ...]) -> str:
+    lone = sorted({seed for arm in arms for seed in arm.seeds} - set(kept))
     what = "seed" if len(lone) == 1 else "seeds"
-    return f"{what} {_few(lone)} of one of the two only, left out" if lone else ""
+    owners = "of one of the two only" if len(arms) == 2 else "that some arms lack"
+    return f"{what} {_few(lone)} {owners}, left out" if lone else ""
 
 
-def _noted(estimate: Estimate, *notes: str) -> Estimate:
+def noted(estimate: Estimate, *notes: str) -> Estimate:
+    """The estimate with further notes; empty ones are left out."""
     return replace(estimate, note="; ".join(note for note in (estimate.note, *notes) if note))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from serlab.bench.errors import BadValue
+from serlab.bench.statistics.corpora import Summary
 from serlab.bench.statistics.power import detectable
 from serlab.bench.statistics.records import Estimate
 
@@ -61,10 +62,7 @@ def noninferior(
     """
     from scipy import stats  # it costs a second
 
-    if not margin > 0:
-        raise BadValue("margin", margin, "a difference above 0")
-    if not 0 < alpha < 0.5:
-        raise BadValue("alpha", alpha, "a share between 0 and 0.5")
+    _check(margin, alpha)
     if not estimate.estimable:
         raise BadValue("difference", estimate.note, "one that has an interval")
     mean = estimate.mean if higher_is_better else -estimate.mean
@@ -86,3 +84,76 @@ def noninferior(
         power=power,
         smallest_margin=detectable(estimate.se, estimate.df, alpha=alpha, sides=1),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equivalence:
+    """Whether a difference as large as the margin, either way, is ruled out.
+
+    ``low`` and ``high`` bound the interval at 1 - 2 alpha, which lies inside the margins just
+    where ``p`` is below alpha.
+    """
+
+    equivalent: bool
+    p: float
+    """Of a difference of the margin or more: the larger of the two one-sided ones."""
+    mean: float
+    low: float
+    high: float
+    margin: float
+    alpha: float
+    note: str = ""
+
+
+def equivalence(estimate: Estimate | Summary, margin: float, *, alpha: float = 0.05) -> Equivalence:
+    """Two one-sided tests: H0 is a difference of the margin or more, up or down.
+
+    Source: Schuirmann, "A comparison of the two one-sided tests procedure and the power approach
+    for assessing the equivalence of average bioavailability", J. Pharmacokinet. Biopharm. 15,
+    1987. A standard error of 0 (arms that never differ) leaves no doubt: p is 0 or 1. Without
+    a standard error p is nan, nothing is equivalent, and ``note`` says why.
+
+    Args:
+        estimate: a difference of two arms, on one corpus or over several.
+        margin: the smallest difference that matters, above 0.
+        alpha: of each of the two tests.
+
+    Raises:
+        BadValue: the margin is not above 0, or alpha is none in (0, 0.5).
+
+    Example:
+        >>> import numpy as np
+        >>> from serlab.bench.statistics.crossed import crossed_interval
+        >>> same = crossed_interval(np.array([[0.001, -0.002], [0.0, 0.002], [-0.001, 0.001]]))
+        >>> equivalence(same, 0.02).equivalent
+        True
+    """
+    from scipy import stats  # it costs a second
+
+    _check(margin, alpha)
+    mean, se = estimate.mean, estimate.se
+    note = estimate.note if isinstance(estimate, Estimate) else ""
+    half, p = float("nan"), float("nan")
+    if se == 0:
+        half, p = 0.0, float(abs(mean) >= margin)
+        note = "" if mean else "the two never differ"
+    elif se > 0:
+        half = se * float(stats.t.isf(alpha, estimate.df))
+        p = float(stats.t.sf((margin - abs(mean)) / se, estimate.df))
+    return Equivalence(
+        equivalent=p < alpha,
+        p=p,
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+        margin=margin,
+        alpha=alpha,
+        note=note,
+    )
+
+
+def _check(margin: float, alpha: float) -> None:
+    if not margin > 0:
+        raise BadValue("margin", margin, "a difference above 0")
+    if not 0 < alpha < 0.5:
+        raise BadValue("alpha", alpha, "a share between 0 and 0.5")
