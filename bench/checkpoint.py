@@ -223,7 +223,12 @@ def _checked(path: Path, header: Mapping[str, str]) -> Any:  # JSON values of an
     text = header["serlab"]
     if hashlib.sha256(text.encode()).hexdigest() != header.get("sha256"):
         raise BadFile(path, "is damaged: the facts in its header are not those that were written")
-    told = json.loads(text)
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise BadFile(path, "is damaged: the facts in its header are no table of JSON")
     for key, mine in (("schema", SCHEMA), ("comparable", COMPARABLE)):
         if told.get(key) != mine:
             raise NotComparable(

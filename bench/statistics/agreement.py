@@ -130,7 +130,7 @@ def _same_rows(first: Mapping[Row, int], second: Mapping[Row, int]) -> None:
         if lone:
             ids = sorted({name for name, _ in lone})
             shown = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
-            raise NotComparable(f"{len(ids)} utterances are in the {whose} only: {shown}")
+            raise NotComparable(f"utterances of the {whose} alone ({len(ids)}): {shown}")
 
 
 def _same_truth(
@@ -142,7 +142,7 @@ def _same_truth(
     wrong = (one != two).reshape(len(rows), -1).any(axis=1)
     if wrong.any():
         ids = _named(rows, wrong)
-        raise NotComparable(f"the truths of {len(ids)} utterances differ, such as that of {ids[0]}")
+        raise NotComparable(f"utterances whose truths differ ({len(ids)}): {ids[0]} first")
 
 
 def _finite(answers: Answers, order: list[int]) -> npt.NDArray[np.float64]:

@@ -114,5 +114,6 @@ class WeightedSVM:
         self.machine = self._machine(0)
         self.machine.classes_ = np.arange(self.n_classes)
         self.machine.coef_, self.machine.intercept_ = state["weights"], state["intercepts"]
+        self.weighting.n_features_in_ = self.settings.buckets
         if idf:
             self.weighting.idf_ = state["idf"]
