@@ -10,7 +10,8 @@ import numpy as np
 
 from serlab.bench.errors import BadValue
 from serlab.bench.statistics.cells import Undefined
-from serlab.bench.statistics.records import Estimate
+from serlab.bench.statistics.power import detectable
+from serlab.bench.statistics.records import Estimate, MeanSquares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,4 +78,42 @@ def across_corpora(estimates: Sequence[Estimate], *, level: float = 0.95) -> Sum
         spread=math.sqrt(max(0.0, float(found.tau2))),
         heterogeneity=max(0.0, 1 - df / found.q) if found.q > 0 else 0.0,
         p_heterogeneity=float(found.test_homogeneity().pvalue),
+    )
+
+
+def mean_over(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of one effect over these very corpora, which are no sample of others.
+
+    Their errors are independent; degrees of freedom are Satterthwaite's. The counts are those of
+    all speakers, and of the fewest seeds. A single estimate is given back as it is.
+
+    Raises:
+        BadValue: there is none, or one without an interval.
+    """
+    from scipy.stats import t
+
+    if not estimates or not all(e.estimable for e in estimates):
+        raise BadValue("estimates", f"{len(estimates)} corpora", "one or more, with intervals")
+    if len(estimates) == 1:
+        return estimates[0]
+    level, n = estimates[0].level, len(estimates)
+    mean = sum(e.mean for e in estimates) / n
+    parts = [(e.se / n) ** 2 for e in estimates]
+    below = sum(p**2 / e.df for p, e in zip(parts, estimates, strict=True) if p)
+    df = sum(parts) ** 2 / below if below else math.nan
+    se = math.sqrt(sum(parts))
+    half = float(t.ppf((1 + level) / 2, df)) * se if se else 0.0
+    return Estimate(
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+        level=level,
+        se=se,
+        df=df,
+        p=float(2 * t.sf(abs(mean) / se, df)) if se else float(mean == 0),
+        n_speakers=sum(e.n_speakers for e in estimates),
+        n_seeds=min(e.n_seeds for e in estimates),
+        smallest_detectable=detectable(se, df, alpha=1 - level),
+        squares=MeanSquares(speaker=math.nan, seed=math.nan, interaction=math.nan),
+        note="; ".join(dict.fromkeys(e.note for e in estimates if e.note)),
     )

@@ -36,7 +36,8 @@ def plain_text(result: Result) -> str:
     lost = [check for check in slices if check.outcome not in _QUIET]
     others = worst_first(check for check in (*gating, *lost) if check is not told(result))
     wide = max((len(check.outcome.value) for check in others), default=0)
-    lines = [clean(result.sentence), f"  {subject(result)}", f"  {grounds(result)}"]
+    lines = [clean(result.sentence), f"  {subject(result)}"]
+    lines += [f"  {grounds(result)}"] if grounds(result) else []
     for check in others:
         lines.append(f"  {_label(check):<{wide}}  {clean(check.name)}: {clean(check.sentence)}")
     lines += [f"  {words}" for words in (slices_words(result), policy_words(result)) if words]

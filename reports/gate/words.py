@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from serlab.reports.gate.baseline import Baseline
 from serlab.reports.gate.records import EXIT_CODES, Check, Outcome, Result
-from serlab.reports.words import clean, in_points, margin_words, number, plural, title_of
+from serlab.reports.words import clean, count, in_points, margin_words, number, plural, title_of
 
 WORST_FIRST = (*EXIT_CODES, Outcome.WARN, Outcome.NOT_JUDGED, Outcome.PASS)
 
@@ -66,7 +67,9 @@ def power_of(check: Check) -> str:
 
 
 def grounds(result: Result) -> str:
-    """What the verdict rests on: metric, seeds, speakers, margin, power."""
+    """What the verdict rests on: metric, seeds, speakers, margin, power; empty if not known."""
+    if not result.metric:
+        return ""
     facts = [title_of(result.metric)]
     first = next((check for check in result.checks if check.kind == "accuracy"), None)
     for key, noun in (("n_seeds", "seed"), ("n_speakers", "speaker")):
@@ -93,3 +96,27 @@ def policy_words(result: Result) -> str:
     if result.inconclusive == "warn":
         return "inconclusive is let through (--inconclusive warn)"
     return "inconclusive does not pass (--inconclusive fail)"
+
+
+def terms_words(baseline: Baseline) -> str:
+    """What a baseline fixes, for the person who has recorded it."""
+    terms = baseline.terms
+    seeds = f"{plural(len(terms.seeds), 'seed')}"
+    seeds += f", {len(terms.extension)} more where inconclusive" if terms.extension else ""
+    lines = [f"{baseline.path}: {clean(terms.study)} / {clean(terms.arm)}, {seeds}"]
+    for corpus in terms.corpora:
+        value = number(sum(corpus.values) / len(corpus.values))
+        lines.append(
+            f"  {clean(corpus.name)}: {title_of(terms.metric)} {value} over "
+            f"{count(corpus.n_utterances)} utterances, {plural(corpus.n_speakers, 'speaker')}"
+        )
+    lines.append(f"  margin {margin_words(terms.margin, terms.metric)}: {terms.margin_from}")
+    for name, floor in terms.robustness.items():
+        loss = margin_words(round(floor.loss, 4), terms.metric)
+        lines.append(
+            f"  {name}: at least {floor.unchanged:.1%} unchanged, a loss of {loss} at most"
+        )
+    for name, gap in terms.fairness.items():
+        largest = margin_words(round(gap.largest, 4), terms.metric)
+        lines.append(f"  {name}: a gap of {largest} at most")
+    return "\n".join(lines)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any  # what argparse gives for subcommands has no public type
 
 from serlab import __version__
-from serlab.bench.errors import SerlabError
+from serlab.bench.errors import NotComparable, SerlabError
 
 LISTS = ("systems", "slots", "corpora", "features", "conditions", "splits", "studies", "metrics")
 
@@ -39,6 +39,7 @@ def parser() -> ArgumentParser:
     _add_run(commands, shared)
     _add_data(commands, shared)
     _add_cache(commands, shared)
+    _add_gate(commands, shared)
     return top
 
 
@@ -117,6 +118,67 @@ def _add_data(commands: Any, shared: _Shared) -> None:
     _command(tasks, "audit", about, *parents).add_argument("study")
 
 
+def _add_gate(commands: Any, shared: _Shared) -> None:
+    about = "hold a candidate against a recorded baseline: the accuracy check of CI"
+    gate = commands.add_parser("gate", help=about, description=about)
+    tasks = gate.add_subparsers(dest="task", required=True, metavar="TASK")
+    record = _command(tasks, "record", "record a baseline from a finished run")
+    record.add_argument("run", help="the run's folder")
+    record.add_argument("--out", required=True, metavar="DIR", help="the baseline's folder")
+    record.add_argument("--arm", default="base", help="an arm of the run (base)")
+    record.add_argument(
+        "--extension", default="", metavar="SEEDS",
+        help="seeds of the run, such as 5,6,7, that a check adds once where the others are "
+        "inconclusive",
+    )  # fmt: skip
+    record.add_argument(
+        "--margin", type=float,
+        help="the loss that is not tolerated (the larger of 0.02 and twice the seeds' deviation)",
+    )  # fmt: skip
+    record.add_argument("--replace", action="store_true", help="replace a baseline that is there")
+    _add_check(tasks, shared)
+    about = "hold a baseline against itself, and against candidates that must fail"
+    _add_outputs(_command(tasks, "selfcheck", about))
+
+
+def _add_check(tasks: Any, shared: _Shared) -> None:
+    check = tasks.add_parser(
+        "check", help="judge a candidate", parents=[shared.plugin, shared.roots, shared.change],
+        description="Judges a candidate. Exits with 0 where all passed, 1 on a regression, 2 on "
+        "wrong usage, 3 where it is inconclusive, 4 where the two cannot be compared.",
+    )  # fmt: skip
+    one = check.add_mutually_exclusive_group(required=True)
+    one.add_argument("--run", help="the folder of a finished run")
+    one.add_argument("--study", help="a study, whose arm is trained with the baseline's seeds")
+    one.add_argument("--predictions", metavar="FILE", help="a table, Parquet or CSV")
+    one.add_argument("--checkpoint", metavar="FILE", help="a kept model (keep_models = true)")
+    check.add_argument("--arm", default="", help="of the run or study (the baseline's)")
+    check.add_argument(
+        "--inconclusive", choices=("fail", "warn"), default="fail",
+        help="what an inconclusive check does (fail: exit code 3)",
+    )  # fmt: skip
+    check.add_argument(
+        "--tolerance", type=float, default=0.0, metavar="X",
+        help="largest difference of a checkpoint's scores that is none (0: the same bits)",
+    )  # fmt: skip
+    check.add_argument("--out", metavar="DIR", help="where a study's run is kept (runs/gate/...)")
+    check.add_argument("--device", default="cpu", help="cpu (the default) or cuda")
+    check.add_argument("--address", default="", help="an existing Ray cluster")
+    _add_outputs(check)
+
+
+def _add_outputs(task: ArgumentParser) -> None:
+    task.add_argument("--baseline", required=True, metavar="DIR", help="the baseline's folder")
+    for name, what in (
+        ("json", "everything that was found, as JSON"),
+        ("junit", "JUnit XML, which CI servers show"),
+        ("markdown", "a Markdown report"),
+        ("summary", "Markdown that is added to a job's summary"),
+    ):
+        task.add_argument(f"--{name}", metavar="FILE", help=f"write {what}")
+    task.add_argument("--annotations", action="store_true", help="print workflow annotations")
+
+
 def _add_cache(commands: Any, shared: _Shared) -> None:
     parents = (shared.plugin, shared.json)
     cache = commands.add_parser("cache", help="tell of the cache of features, or shrink it")
@@ -138,16 +200,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code (2 for a mistake in what was asked)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     chosen = parser().parse_args(words)
-    from serlab import commands
+    from serlab import commands, gate_commands
 
     command = f"{chosen.command}_{chosen.task}" if "task" in chosen else chosen.command
+    home = gate_commands if chosen.command == "gate" else commands
     try:
-        commands.load_plugins(chosen.plugin)
-        code: int = getattr(commands, f"{command}_command")(chosen, " ".join(["serlab", *words]))
+        commands.load_plugins(getattr(chosen, "plugin", ()))
+        code: int = getattr(home, f"{command}_command")(chosen, " ".join(["serlab", *words]))
         sys.stdout.flush()
     except SerlabError as error:
         sys.stderr.write(f"serlab: {error}\n")
-        return 2
+        return 4 if chosen.command == "gate" and isinstance(error, NotComparable) else 2
     except KeyboardInterrupt:
         sys.stderr.write("serlab: stopped; what is finished is kept, run the same command again\n")
         return 130

@@ -113,7 +113,7 @@ def run_command(chosen: Namespace, typed: str) -> int:
     from serlab.studies.meter import meter_arms
     from serlab.studies.runner import run_study
 
-    device = _device(chosen.device)
+    device = device_of(chosen.device)
     outcome = run_study(
         study,
         out,
@@ -136,7 +136,8 @@ def run_command(chosen: Namespace, typed: str) -> int:
     return 0 if not outcome.problems else 1
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
+    """A device that torch has here. Raises SerlabError."""
     if name == "cpu":
         return name
     import torch

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from serlab.reports.gate.records import Result
 
 _PATHS = ("run", "predictions", "checkpoint", "out")
-_HOW = ("changes", "roots", "device", "address", "plugins", "out", "tolerance")
 """Options of how a candidate is trained or asked, which `serlab.gate.How` holds."""
 
 
@@ -29,7 +28,7 @@ def serlab_gate() -> Callable[..., Result]:
     """Holds a candidate against a baseline: ``serlab_gate(baseline, run=...)``.
 
     The candidate is one of ``run``, ``study``, ``predictions`` and ``checkpoint``; further options
-    are those of ``serlab.gate.check`` and ``serlab.gate.How``, such as ``changes=["epochs=5"]``.
+    are those of ``serlab.gate.Asked``, such as ``changes=["epochs=5"]``.
     Paths may be texts, and count from the working directory.
 
     It gives the result of a gate that passes. Where a slice has lost, or the policy lets an
@@ -40,20 +39,19 @@ def serlab_gate() -> Callable[..., Result]:
     return _gate
 
 
-def _gate(baseline: str | Path, **options: Any) -> Result:  # those of check and How
+def _gate(baseline: str | Path, **options: Any) -> Result:  # those of serlab.gate.Asked
     from serlab.bench.errors import SerlabError
-    from serlab.gate import How, check
+    from serlab.gate import Asked, check
     from serlab.reports.gate.outputs import plain_text
     from serlab.reports.gate.records import Outcome
 
-    given: dict[str, Any] = {  # as above
+    given: dict[str, Any] = {  # values of any option
         k: Path(v) if k in _PATHS and v is not None else v for k, v in options.items()
     }
     if "roots" in given:
         given["roots"] = {name: Path(folder) for name, folder in given["roots"].items()}
-    how = How(**{k: given.pop(k) for k in _HOW if k in given})
     try:
-        result, wrong = check(Path(baseline), **given, how=how), ""
+        result, wrong = check(Path(baseline), Asked(**given)), ""
     except SerlabError as error:
         result, wrong = None, f"serlab gate: {error}"
     if result is None:

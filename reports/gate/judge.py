@@ -1,0 +1,215 @@
+"""A candidate held against a baseline: what passes, what has lost, what cannot be told.
+
+The gating check is one-sided non-inferiority of the metric, paired over speakers and seeds, at
+the margin that the baseline has fixed. Where it is inconclusive and the baseline names further
+seeds, these are added once, and each of the two looks takes half of the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from serlab.bench.contracts import Status
+from serlab.bench.errors import NotComparable
+from serlab.bench.metrics.base import metric
+from serlab.bench.statistics.cells import Undefined
+from serlab.bench.statistics.corpora import mean_over
+from serlab.bench.statistics.differences import difference
+from serlab.bench.statistics.margins import NonInferiority, noninferior
+from serlab.bench.statistics.power import needed_seeds, needed_speakers
+from serlab.bench.statistics.records import Estimate
+from serlab.reports.gate.baseline import Baseline
+from serlab.reports.gate.records import Check, Number, Outcome
+from serlab.reports.gate.slices import interval_words, of_seeds, slice_checks
+from serlab.reports.gate.tested import Candidate
+from serlab.reports.gate.thresholds import fairness_checks, robustness_checks
+from serlab.reports.words import listed, margin_words, plural, title_of
+
+Extend = Callable[[Sequence[int]], Candidate]
+"""Gives the candidate with further seeds."""
+
+OUTCOMES: Mapping[str, Outcome] = {
+    "pass": Outcome.PASS,
+    "fail": Outcome.FAIL,
+    "inconclusive": Outcome.INCONCLUSIVE,
+}
+
+
+def judge(
+    baseline: Baseline, candidate: Candidate, extend: Extend | None = None
+) -> tuple[Check, ...]:
+    """Every check of a candidate, the gating one first.
+
+    What cannot be compared is a check that says so, never a pass.
+
+    Args:
+        baseline: what it is held against.
+        candidate: with the baseline's seeds at least, those of the extension if it has them.
+        extend: trains the seeds of the extension where they are needed and not there.
+    """
+    try:
+        if lost := _lost(candidate):
+            return (lost,)
+        _same_study(baseline, candidate)
+        estimate, seeds, candidate = _looks(baseline, candidate, extend)
+    except NotComparable as error:
+        return (not_comparable(str(error)),)
+    return (
+        _accuracy(baseline, estimate, seeds),
+        *robustness_checks(baseline.terms, candidate.tested),
+        *fairness_checks(baseline, candidate.tested),
+        *slice_checks(baseline, candidate.tested, seeds),
+    )
+
+
+def not_comparable(text: str) -> Check:
+    """The check of two that cannot be compared."""
+    sentence = f"not comparable: {text}"
+    return Check(
+        name="accuracy", kind="accuracy", outcome=Outcome.NOT_COMPARABLE, sentence=sentence
+    )
+
+
+def _lost(candidate: Candidate) -> Check | None:
+    """Trainings that diverged are a regression; others that gave no result tell nothing."""
+    if not candidate.lost:
+        return None
+    diverged = candidate.lost.get(Status.DIVERGED.value, 0)
+    told = ", ".join(f"{n} {status}" for status, n in sorted(candidate.lost.items()))
+    outcome = Outcome.FAIL if diverged else Outcome.NOT_COMPARABLE
+    sentence = f"trainings of the candidate without a result: {told}"
+    return Check(name="trainings", kind="accuracy", outcome=outcome, sentence=sentence,
+                 numbers=dict(candidate.lost))  # fmt: skip
+
+
+def _same_study(baseline: Baseline, candidate: Candidate) -> None:
+    """Raises NotComparable where the candidate was measured otherwise."""
+    terms = baseline.terms
+    if candidate.metric and candidate.metric != terms.metric:
+        text = f"{candidate.metric}, and the baseline's is {terms.metric}"
+        raise NotComparable(f"{candidate.name}: its metric is {text}")
+    unlike = set(candidate.tested) ^ {c.name for c in terms.corpora}
+    if unlike:
+        names = listed(sorted(unlike))
+        raise NotComparable(f"{candidate.name}: the corpora differ: {names} in one of the two only")
+    for corpus in terms.corpora:
+        mine = candidate.tested[corpus.name]
+        held = mine.predictions
+        _same(candidate, corpus.name, "classes", held.labels, corpus.labels)
+        _same(candidate, corpus.name, "split", held.split, corpus.split)
+        _same(candidate, corpus.name, "hash of utterances and labels", mine.data, corpus.data)
+        missing = [seed for seed in terms.seeds if seed not in held.seeds]
+        if missing:
+            text = f"it lacks the seeds {listed([*map(str, missing)])} of the baseline"
+            raise NotComparable(f"{candidate.name}: {corpus.name}: {text}")
+
+
+def _same(candidate: Candidate, corpus: str, what: str, mine: object, theirs: object) -> None:
+    if mine and theirs and mine != theirs:
+        shown = [", ".join(map(str, x)) if isinstance(x, tuple) else x for x in (mine, theirs)]
+        text = f"its {what}: {shown[0]}; the baseline's: {shown[1]}"
+        raise NotComparable(f"{candidate.name}: {corpus}: {text}")
+
+
+# --- accuracy ------------------------------------------------------------------------------
+
+
+def _looks(
+    baseline: Baseline, candidate: Candidate, extend: Extend | None
+) -> tuple[Estimate, tuple[int, ...], Candidate]:
+    """The first look, and the second where there is one."""
+    terms = baseline.terms
+    estimate = estimate_of(baseline, candidate, terms.seeds)
+    if not terms.extension or bounds(baseline, estimate).verdict != "inconclusive":
+        return estimate, terms.seeds, candidate
+    held = set.intersection(*({*t.predictions.seeds} for t in candidate.tested.values()))
+    if not {*terms.extension} <= held:
+        if extend is None:
+            return estimate, terms.seeds, candidate
+        candidate = extend(terms.extension)
+        if lost := _lost(candidate):
+            raise NotComparable(lost.sentence)
+        _same_study(baseline, candidate)
+    return estimate_of(baseline, candidate, terms.every), terms.every, candidate
+
+
+def estimate_of(baseline: Baseline, candidate: Candidate, seeds: tuple[int, ...]) -> Estimate:
+    """Candidate minus baseline in the metric, the mean over corpora.
+
+    Raises:
+        NotComparable: utterances, speakers or truths differ, or no interval can be had.
+    """
+    terms, found = baseline.terms, []
+    for name, tested in baseline.tested.items():
+        try:
+            pair = [of_seeds(t.predictions, seeds) for t in (tested, candidate.tested[name])]
+            estimate = difference(*pair, metric=terms.metric, level=1 - terms.look_alpha)
+        except Undefined as error:
+            raise NotComparable(f"{candidate.name}: {name}: {error}") from None
+        except NotComparable as error:
+            raise NotComparable(f"{candidate.name}: {name}: {error}") from None
+        if not estimate.estimable:
+            raise NotComparable(f"{candidate.name}: {name}: no interval: {estimate.note}")
+        found.append(estimate)
+    return mean_over(found)
+
+
+def bounds(baseline: Baseline, estimate: Estimate) -> NonInferiority:
+    """The estimate at the baseline's margin."""
+    terms = baseline.terms
+    better = metric(terms.metric).higher_is_better
+    return noninferior(estimate, terms.margin, alpha=terms.look_alpha, higher_is_better=better)
+
+
+def _accuracy(baseline: Baseline, estimate: Estimate, seeds: tuple[int, ...]) -> Check:
+    terms, found = baseline.terms, bounds(baseline, estimate)
+    numbers: dict[str, Number] = {
+        "difference": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "level": 1 - found.alpha,
+        "margin": found.margin,
+        "p": found.p,
+        "power": found.power,
+        "se": estimate.se,
+        "df": None if np.isnan(estimate.df) else estimate.df,
+        "n_speakers": estimate.n_speakers,
+        "n_seeds": len(seeds),
+        "look": 2 if len(seeds) > len(terms.seeds) else 1,
+    }
+    return Check(
+        name="accuracy",
+        kind="accuracy",
+        outcome=OUTCOMES[found.verdict],
+        sentence=_sentence(baseline, estimate, found),
+        numbers=numbers,
+    )
+
+
+def _sentence(baseline: Baseline, estimate: Estimate, found: NonInferiority) -> str:
+    terms = baseline.terms
+    margin = margin_words(terms.margin, terms.metric)
+    text = f"{title_of(terms.metric)} {interval_words(found, terms.metric)} against the baseline"
+    if found.verdict == "pass":
+        return f"{text}; a loss of {margin} is ruled out"
+    if found.verdict == "fail":
+        return f"{text}; it has lost more than the margin of {margin}"
+    text += f"; a loss of {margin} is neither ruled out nor shown (power {found.power:.0%})"
+    return "; ".join(filter(None, (text, _lacking(estimate, terms.margin))))
+
+
+def _lacking(estimate: Estimate, margin: float) -> str:
+    """What would make it conclusive, in about that many; empty where nobody can tell."""
+    if not estimate.squares.estimable:
+        return ""
+    seeds = needed_seeds(estimate, margin, sides=1)
+    if seeds.more:
+        return f"about {plural(seeds.more, 'seed')} more would give it a power of 80 %"
+    speakers = needed_speakers(estimate, margin, sides=1)
+    if speakers.more:
+        return f"seeds alone will not do; about {plural(speakers.more, 'speaker')} more would"
+    if seeds.more == 0:
+        return "it has the power, and lies too near the margin"
+    return "neither more seeds nor more speakers would do alone"

@@ -1,0 +1,50 @@
+"""What a reader of a verdict must know beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from serlab.reports.gate.baseline import Baseline
+from serlab.reports.gate.tested import Candidate
+from serlab.reports.words import clean
+
+
+def notes_of(baseline: Baseline, candidate: Candidate) -> tuple[str, ...]:
+    """Marks of the corpora, and in what variant and environment differ from the baseline's."""
+    terms = baseline.terms
+    found = []
+    for corpus in terms.corpora:
+        found += [f"{corpus.name}: SYNTHETIC SPEECH"] if corpus.synthetic else []
+        found += [f"{corpus.name}: {clean(leak)}" for leak in corpus.leaks]
+    if candidate.variant and candidate.variant != terms.variant:
+        found.append(f"the variant differs from the baseline's: {_unlike(baseline, candidate)}")
+    if terms.environments and candidate.environments:
+        mine, theirs = _facts(candidate.environments[0]), _facts(terms.environments[0])
+        unlike = [f"{key} {theirs.get(key)} -> {mine[key]}" for key in mine
+                  if mine[key] != theirs.get(key)]  # fmt: skip
+        if unlike:
+            found.append(f"the environment differs from the baseline's: {', '.join(unlike)}")
+    return tuple(found)
+
+
+def _unlike(baseline: Baseline, candidate: Candidate) -> str:
+    mine, theirs = _spelled(candidate.variant), _spelled(baseline.terms.variant)
+    keys = sorted({*mine, *theirs})
+    return ", ".join(
+        f"{key} {theirs.get(key, 'absent')} -> {mine.get(key, 'absent')}"
+        for key in keys
+        if mine.get(key) != theirs.get(key)
+    )
+
+
+def _spelled(variant: Mapping[str, Any]) -> dict[str, Any]:  # JSON values of any shape
+    flat = {key: value for key, value in variant.items() if key not in ("options", "settings")}
+    return {**flat, **variant.get("options", {}), **variant.get("settings", {})}
+
+
+def _facts(environment: Mapping[str, Any]) -> dict[str, str]:  # JSON values of any shape
+    """What of an environment can change a result."""
+    packages = environment.get("packages") or {}
+    told = {key: environment.get(key) for key in ("cpu", "gpu", "threads", "device")}
+    return {k: str(v) for k, v in {**told, **packages}.items() if k not in ("serlab", "optuna")}

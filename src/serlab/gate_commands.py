@@ -1,0 +1,83 @@
+"""The commands of the gate: record, check and selfcheck."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serlab.bench.errors import BadValue
+from serlab.commands import device_of, roots_of, say
+
+if TYPE_CHECKING:
+    from serlab.reports.gate.records import Result
+
+OUTPUTS = ("json", "junit", "markdown", "summary")
+
+
+def gate_record_command(chosen: Namespace, typed: str) -> int:
+    """Records a baseline from a finished run."""
+    from serlab.reports.gate.record import record
+    from serlab.reports.gate.words import terms_words
+
+    held = record(
+        Path(chosen.run),
+        Path(chosen.out),
+        arm=chosen.arm or "base",
+        extension=_seeds(chosen.extension),
+        margin=chosen.margin,
+        replace=chosen.replace,
+    )
+    print(terms_words(held))
+    return 0
+
+
+def gate_check_command(chosen: Namespace, typed: str) -> int:
+    """Holds a candidate against a baseline; the exit code is the verdict."""
+    from serlab.gate import Asked, check
+
+    asked = Asked(
+        run=Path(chosen.run) if chosen.run else None,
+        study=chosen.study or "",
+        predictions=Path(chosen.predictions) if chosen.predictions else None,
+        checkpoint=Path(chosen.checkpoint) if chosen.checkpoint else None,
+        arm=chosen.arm,
+        inconclusive=chosen.inconclusive,
+        tolerance=chosen.tolerance,
+        changes=chosen.set,
+        roots=roots_of(chosen.root),
+        device=device_of(chosen.device),
+        address=chosen.address,
+        plugins=chosen.plugin,
+        out=Path(chosen.out) if chosen.out else None,
+        command=typed,
+        say=say,
+    )
+    return _told(check(Path(chosen.baseline), asked), chosen)
+
+
+def gate_selfcheck_command(chosen: Namespace, typed: str) -> int:
+    """Holds a baseline against itself and against controls; 0 where the gate is awake."""
+    from serlab.gate import selfcheck
+
+    return _told(selfcheck(Path(chosen.baseline)), chosen)
+
+
+def _told(result: Result, chosen: Namespace) -> int:
+    """Prints and writes a result, and gives its exit code."""
+    from serlab.reports.gate.annotations import workflow_commands
+    from serlab.reports.gate.outputs import plain_text, write_outputs
+
+    print(plain_text(result))
+    if chosen.annotations:
+        print(workflow_commands(result))
+    files = {name: getattr(chosen, name) for name in OUTPUTS if getattr(chosen, name)}
+    write_outputs(result, files)
+    return result.exit_code
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise BadValue("--extension", text, "seeds with commas, such as 5,6,7") from None
