@@ -66,10 +66,7 @@ def judge(
 
 def not_comparable(text: str) -> Check:
     """The check of two that cannot be compared."""
-    sentence = f"not comparable: {text}"
-    return Check(
-        name="accuracy", kind="accuracy", outcome=Outcome.NOT_COMPARABLE, sentence=sentence
-    )
+    return Check(name="accuracy", kind="accuracy", outcome=Outcome.NOT_COMPARABLE, sentence=text)
 
 
 def _lost(candidate: Candidate) -> Check | None:

@@ -30,12 +30,10 @@ def notes_of(baseline: Baseline, candidate: Candidate) -> tuple[str, ...]:
 
 def _unlike(baseline: Baseline, candidate: Candidate) -> str:
     mine, theirs = _spelled(candidate.variant), _spelled(baseline.terms.variant)
-    keys = sorted({*mine, *theirs})
-    return ", ".join(
-        f"{key} {theirs.get(key, 'absent')} -> {mine.get(key, 'absent')}"
-        for key in keys
-        if mine.get(key) != theirs.get(key)
-    )
+    if mine.get("system") != theirs.get("system"):
+        return f"the system {theirs.get('system')} -> {mine.get('system')}"
+    keys = [key for key in {**theirs, **mine} if mine.get(key) != theirs.get(key)]
+    return ", ".join(f"{k} {theirs.get(k, 'absent')} -> {mine.get(k, 'absent')}" for k in keys)
 
 
 def _spelled(variant: Mapping[str, Any]) -> dict[str, Any]:  # JSON values of any shape

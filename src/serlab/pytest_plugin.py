@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from serlab.reports.gate.records import Result
 
 _PATHS = ("run", "predictions", "checkpoint", "out")
-"""Options of how a candidate is trained or asked, which `serlab.gate.How` holds."""
 
 
 @pytest.fixture(scope="session")
