@@ -56,7 +56,7 @@ def _lines(result: Result) -> list[str]:
         "",
         f"**{_md(result.sentence)}**",
         "",
-        f"{_md(subject(result))}. {_md(grounds(result))}.",
+        " ".join(f"{_md(words)}." for words in (subject(result), grounds(result)) if words),
     ]
     lines += _table(worst_first(gating), result.metric)
     more = _said(check for check in worst_first(gating) if _unsaid(check, result))

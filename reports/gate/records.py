@@ -43,7 +43,7 @@ class Check:
     kind: Kind
     outcome: Outcome
     sentence: str
-    """What was found, for people, in one line."""
+    """What was found, for people, in one line; does not repeat the name."""
     numbers: Mapping[str, Number] = field(default_factory=dict)
     """What the sentence rests on, unrounded; none is nan or infinite.
 
@@ -95,5 +95,7 @@ class Result:
     def sentence(self) -> str:
         """The verdict, in one line."""
         worst = [check for check in self.checks if check.outcome is self.outcome] or self.checks
-        first = worst[0].sentence if worst else "nothing was checked"
-        return f"{self.outcome.value.upper()}: {first}"
+        if not worst:
+            return "nothing was checked"
+        name = "" if worst[0].name == "accuracy" else f"{worst[0].name}: "
+        return f"{self.outcome.value.upper()}: {name}{worst[0].sentence}"

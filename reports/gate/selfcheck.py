@@ -102,7 +102,7 @@ def _control(baseline: Baseline, name: str, spoil: Spoil) -> Check:
     bare = replace(baseline, terms=replace(terms, robustness={}, fairness={}))
     check = judge(bare, Candidate(name=name, tested=tested))[0]
     fails = check.outcome is Outcome.FAIL
-    text = f"{name}: {check.sentence}" if fails else f"{name} does not fail: {check.sentence}"
+    text = check.sentence if fails else f"it does not fail: {check.sentence}"
     return Check(
         name=name,
         kind="control",

@@ -71,7 +71,7 @@ def _slice(
             name=f"slice {name}",
             kind="slice",
             outcome=Outcome.NOT_JUDGED,
-            sentence=f"{name}: {error}",
+            sentence=str(error),
         )
     lost = found.verdict == "fail"
     tail = f"; it has lost more than {margin_words(terms.margin, held)}" if lost else ""
@@ -79,7 +79,7 @@ def _slice(
         name=f"slice {name}",
         kind="slice",
         outcome=Outcome.WARN if lost else Outcome.PASS,
-        sentence=f"{name} {interval_words(found, held)}{tail}",
+        sentence=f"{interval_words(found, held)}{tail}",
         numbers={"difference": found.mean, "low": found.low, "high": found.high,
                  "n_utterances": len(pair[0].ids) if rows is None else int(rows.sum())},
     )  # fmt: skip

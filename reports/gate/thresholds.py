@@ -74,7 +74,7 @@ def _robustness(terms: Terms, name: str, floor: Floor, held: Held | None) -> Che
         )
     unchanged, loss = _mean(held.unchanged), _mean(held.loss)
     few, much = unchanged < floor.unchanged, loss > floor.loss
-    text = f"{label(name)}: {unchanged:.1%} of the predictions stay"
+    text = f"{unchanged:.1%} of the predictions stay"
     text += f" (at least {floor.unchanged:.1%})" if few else ""
     text += f", {title_of(terms.metric)} loses {difference_in(loss, terms.metric, sign=True)}"
     text += f" (at most {margin_words(round(floor.loss, 4), terms.metric)})" if much else ""
@@ -125,7 +125,7 @@ def _fairness(terms: Terms, name: str, gap: Gap, apart: Apart | None) -> Check:
         )
     wide = apart.gap > gap.largest
     levels = ", ".join(f"{label(v)} {number(level)}" for v, level in apart.by_value.items())
-    text = f"{title_of(terms.metric)} by {label(name)} differs by "
+    text = f"{title_of(terms.metric)} differs by "
     text += f"{difference_in(apart.gap, terms.metric)} ({levels})"
     text += f", more than {difference_in(gap.largest, terms.metric)}" if wide else ""
     if apart.widest_class:

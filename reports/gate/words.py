@@ -30,9 +30,9 @@ def told(result: Result) -> Check | None:
 
 def subject(result: Result) -> str:
     """What was held against what."""
-    what = " / ".join(clean(part) for part in (result.study, result.arm) if part)
     pair = f"candidate {clean(result.candidate)}, baseline {clean(result.baseline)}"
-    return f"{what}: {pair}" if what else pair
+    what = " / ".join(clean(part) for part in (result.study, result.arm) if part)
+    return f"{pair} ({what})" if what else pair
 
 
 def real(check: Check, key: str) -> float | None:
