@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from serlab.bench.errors import BadFile
-from serlab.gate import How
-from serlab.pytest_plugin import _HOW
+from serlab.gate import Asked
 from serlab.reports.gate.outputs import plain_text
 from serlab.reports.gate.records import Check, Outcome, Result
 
@@ -29,11 +27,11 @@ class Judge:
     def __init__(self) -> None:
         self.result = a_result(Outcome.PASS)
         self.error: Exception | None = None
-        self.asked: list[tuple[object, dict[str, object]]] = []
+        self.asked: list[tuple[Path, Asked]] = []
 
-    def check(self, baseline: Path, **options: object) -> Result:
+    def check(self, baseline: Path, asked: Asked) -> Result:
         """Answers as `serlab.gate.check` does."""
-        self.asked.append((baseline, options))
+        self.asked.append((baseline, asked))
         if self.error:
             raise self.error
         return self.result
@@ -60,7 +58,7 @@ def test_a_gate_that_passes(pytester: pytest.Pytester, judge: Judge) -> None:
     """Three lines; paths may be texts."""
     pytester.makepyfile(THREE_LINES)
     pytester.runpytest("-W", "error").assert_outcomes(passed=1)
-    assert judge.asked == [(Path("baseline"), {"run": Path("runs/mine"), "how": How()})]
+    assert judge.asked == [(Path("baseline"), Asked(run=Path("runs/mine")))]
 
 
 def test_the_result_is_given(pytester: pytest.Pytester, judge: Judge) -> None:
@@ -72,13 +70,25 @@ def test_the_result_is_given(pytester: pytest.Pytester, judge: Judge) -> None:
             assert found.outcome == "pass"
     """)
     pytester.runpytest().assert_outcomes(passed=1)
-    how = How(changes=["x=1"], roots={"emodb": Path("data/emodb")}, out=Path("runs/gate"))
-    assert judge.asked[0][1] == {"study": "quick", "inconclusive": "warn", "how": how}
+    assert judge.asked[0][1] == Asked(
+        study="quick",
+        inconclusive="warn",
+        changes=["x=1"],
+        roots={"emodb": Path("data/emodb")},
+        out=Path("runs/gate"),
+    )
 
 
-def test_every_option_of_the_gate_can_be_given() -> None:
-    """None is missing that `serlab.gate.How` has."""
-    assert {f.name for f in fields(How)} == set(_HOW)
+def test_an_unknown_option_is_an_error(pytester: pytest.Pytester, judge: Judge) -> None:
+    """It is not passed over."""
+    pytester.makepyfile("""
+        def test_accuracy(serlab_gate):
+            serlab_gate("b", run="r", inconclusiv="warn")
+    """)
+    done = pytester.runpytest()
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*TypeError*inconclusiv*"])
+    assert not judge.asked
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ results = st.builds(
     Result,
     command=st.sampled_from(["check", "selfcheck"]),
     baseline=texts, candidate=texts, study=texts, arm=texts, serlab=texts, created=texts,
-    metric=st.sampled_from(["ua", "ccc"]),
+    metric=st.sampled_from(["ua", "ccc", ""]),
     margin=reals,
     checks=st.lists(checks, min_size=1, max_size=4).map(tuple),
     notes=st.lists(texts, max_size=2).map(tuple),
@@ -351,10 +351,24 @@ def test_the_text_of_a_pass_is_short() -> None:
     """The verdict, what was compared, what it rests on, the exit code."""
     assert plain_text(a_result(ACCURACY)).splitlines() == [
         "PASS: a loss of 2 points is ruled out (power 84 %)",
-        "  quick / base: candidate runs/mine, baseline base/line",
+        "  candidate runs/mine, baseline base/line (quick / base)",
         "  UA, 3 seeds, 4 speakers, margin 2 points, power 84 % where nothing has changed",
         "  exit code 0 after 41.5 s",
     ]
+
+
+def test_a_baseline_that_cannot_be_read_is_told() -> None:
+    """Where not even the metric is known, every output says why."""
+    check = replace(ACCURACY, outcome=Outcome.NOT_COMPARABLE, sentence="schema 9", numbers={})
+    result = a_result(check, study="", arm="", metric="", margin=0.0, seconds=0.0)
+    assert plain_text(result).splitlines() == [
+        "NOT COMPARABLE: schema 9",
+        "  candidate runs/mine, baseline base/line",
+        "  exit code 4",
+    ]
+    assert "\n\ncandidate runs/mine, baseline base/line.\n\n| check" in markdown(result)
+    assert workflow_commands(result).startswith("::error ")
+    assert suite_of(result).name == "serlab.gate"
 
 
 def test_the_text_lists_what_did_not_pass() -> None:
