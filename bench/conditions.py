@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
@@ -104,14 +105,19 @@ class Conditioned:
 
     def made(self) -> tuple[AudioSource, Mapping[str, object]]:
         """The original, and all else that the samples depend on."""
-        libraries = {name: version(name) for name in ("numpy", "scipy", "soxr")}
-        return self.source, {"condition": self.how.mark, "libraries": libraries}
+        return self.source, {"condition": self.how.mark, "libraries": _libraries()}
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    return {name: version(name) for name in ("numpy", "scipy", "soxr")}
 
 
 def under(utterances: Iterable[Utterance], how: Condition) -> list[Utterance]:
     """Those of the utterances that have audio, under a condition; nothing is computed yet."""
+    mark = how.mark
     return [
-        replace(u, id=f"{u.id}~c-{how.mark}", audio=Conditioned(source=u.audio, how=how))
+        replace(u, id=f"{u.id}~c-{mark}", audio=Conditioned(source=u.audio, how=how))
         for u in utterances
         if u.audio is not None
     ]

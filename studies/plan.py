@@ -86,12 +86,14 @@ class Plan:
     @property
     def name(self) -> str:
         """Names the study in the Optuna storage; another space or design is another study."""
-        asked = {
+        asked: dict[str, object] = {
             "arms": self.study.arms,
             "space": self.study.search.space if self.study.search else None,
             "seeds": self.study.seeds,
             "splits": [ground.split.hash for ground in self.grounds],
         }
+        if self.study.conditions:  # a search starts anew: its trials' records lack them
+            asked["conditions"] = self.study.conditions
         return f"{self.study.name}-{digest(asked)[:8]}"
 
     def groups(self, ground: Ground) -> tuple[str, ...]:
