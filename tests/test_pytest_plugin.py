@@ -124,7 +124,7 @@ def test_a_slice_that_has_lost_warns(pytester: pytest.Pytester, judge: Judge) ->
     pytester.makepyfile(THREE_LINES)
     done = pytester.runpytest()
     done.assert_outcomes(passed=1, warnings=1)
-    done.stdout.fnmatch_lines(["*UserWarning: WARN: UA*"])
+    done.stdout.fnmatch_lines(["*UserWarning: WARN: slice: UA*"])
 
 
 def test_wrong_usage_fails_with_its_sentence(pytester: pytest.Pytester, judge: Judge) -> None:

@@ -37,7 +37,7 @@ ACCURACY = Check(
 
 def a_check(name: str, outcome: Outcome, kind: str = "robustness", **other: object) -> Check:
     """A check that found something."""
-    return Check(name=name, kind=kind, outcome=outcome, sentence=f"{name} was looked at", **other)
+    return Check(name=name, kind=kind, outcome=outcome, sentence="it was looked at", **other)
 
 
 def a_result(*checks: Check, **other: object) -> Result:
@@ -98,7 +98,7 @@ def test_json_says_what_follows() -> None:
     """Readers of the JSON need not know how a verdict is made of checks."""
     table = json.loads(json_text(MIXED))
     assert (table["schema"], table["outcome"], table["exit_code"]) == (1, "fail", 1)
-    assert table["sentence"] == "FAIL: robustness noise_20db was looked at"
+    assert table["sentence"] == "FAIL: robustness noise_20db: it was looked at"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -208,9 +208,9 @@ def test_junit_is_read_by_others() -> None:
 def test_junit_says_warnings_and_numbers() -> None:
     """A slice that has lost passes, and says so; the numbers are properties, in full."""
     cases = {case.name: case for case in suite_of(MIXED)}
-    assert cases["slice emotion=anger"].system_out.startswith("WARN: slice emotion=anger was")
+    assert cases["slice emotion=anger"].system_out.startswith("WARN: it was")
     failure = cases["robustness noise_20db"].result[0]
-    assert failure.message == failure.text == "FAIL: robustness noise_20db was looked at"
+    assert failure.message == failure.text == "FAIL: it was looked at"
     held = {entry.name: entry.value for entry in suite_of(MIXED).properties()}
     assert held["margin"] == "0.02"
     assert held["accuracy: low"] == "-0.012"
@@ -247,13 +247,13 @@ def test_junit_holds_no_forbidden_character() -> None:
 def test_markdown_tells_the_verdict_first() -> None:
     """Verdict, table with the worst check at its top, slices that warn, notes."""
     text = markdown(MIXED)
-    assert text.splitlines()[2] == r"**FAIL: robustness noise\_20db was looked at**"
+    assert text.splitlines()[2] == r"**FAIL: robustness noise\_20db: it was looked at**"
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == "| check | outcome | difference | margin | power |"
     assert rows[2] == r"| robustness noise\_20db | **fail** | – | – | – |"
     assert rows[-1] == "| accuracy | pass | −0.4 points [−1.2, +0.4] | 2 points | 84 % |"
     assert "1 of 3 slices pass, 1 warn, 1 not judged; inconclusive does not pass" in text
-    assert "- **warn** slice emotion=anger: slice emotion=anger was looked at" in text
+    assert "- **warn** slice emotion=anger: it was looked at" in text
     assert "- Note: Synthetic speech." in text
     assert "slice emotion=joy" not in text
 
@@ -374,9 +374,9 @@ def test_a_baseline_that_cannot_be_read_is_told() -> None:
 def test_the_text_lists_what_did_not_pass() -> None:
     """Gating checks one by one, worst first; slices where they warn, and counted."""
     assert plain_text(MIXED).splitlines()[3:] == [
-        "  NOT COMPARABLE  checkpoint: checkpoint was looked at",
-        "  INCONCLUSIVE    fairness sex: fairness sex was looked at",
-        "  WARN            slice emotion=anger: slice emotion=anger was looked at",
+        "  NOT COMPARABLE  checkpoint: it was looked at",
+        "  INCONCLUSIVE    fairness sex: it was looked at",
+        "  WARN            slice emotion=anger: it was looked at",
         "  pass            accuracy: a loss of 2 points is ruled out (power 84 %)",
         "  1 of 3 slices pass, 1 warn, 1 not judged",
         "  inconclusive does not pass (--inconclusive fail)",
