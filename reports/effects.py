@@ -13,9 +13,11 @@ from serlab.bench.statistics.corpora import Summary
 from serlab.bench.statistics.differences import (
     difference,
     dimension_estimates,
-    holm,
+    holm_known,
     level_estimate,
 )
+from serlab.bench.statistics.margins import equivalence
+from serlab.bench.statistics.power import needed_seeds, needed_speakers
 from serlab.bench.statistics.records import ArmPredictions, Estimate
 from serlab.reports.records import (
     Arm,
@@ -98,24 +100,7 @@ def with_effects(block: Block) -> Block:
     base = block.base
     reasons = {arm.name: _why_not(base, arm, block.study.metric) for arm in block.others}
     compared = [arm for arm in block.others if not reasons[arm.name]]
-    estimates = []
-    for arm in compared:
-        assert base is not None
-        estimates.append(_estimate(base, arm, block))
-    raw = [e.p for e in estimates]
-    known = [p for p in raw if p is not None and np.isfinite(p)]
-    adjusted = iter(holm(known) if known else [])
-    p_holm = [next(adjusted) if p is not None and np.isfinite(p) else None for p in raw]
-    effects = {
-        arm.name: Effect(
-            estimate=estimate,
-            p_holm=p,
-            verdict=verdict(estimate, p, block),
-            seeds=_common(base, arm),
-            n_comparisons=len(known),
-        )
-        for arm, estimate, p in zip(compared, estimates, p_holm, strict=True)
-    }
+    effects = _effects(base, compared, block) if base else {}
     arms = tuple(
         replace(arm, effect=effects.get(arm.name), no_effect=reasons.get(arm.name, ""))
         for arm in block.arms
@@ -123,14 +108,48 @@ def with_effects(block: Block) -> Block:
     return replace(block, arms=arms)
 
 
-def verdict(estimate: Estimate | Summary, p_holm: float | None, block: Block) -> Verdict:
-    """Better or worse where the adjusted p allows it; else whether the margin is ruled out."""
+def _effects(base: Arm, compared: Sequence[Arm], block: Block) -> dict[str, Effect]:
+    """The comparisons of one block, whose p values are adjusted together."""
+    margin = block.study.margin
+    estimates = [_estimate(base, arm, block) for arm in compared]
+    p_holm = holm_known([estimate.p for estimate in estimates])
+    p_equivalent = [equivalence(estimate, margin).p for estimate in estimates]
+    effects = {}
+    for arm, estimate, p, p_same, p_same_holm in zip(
+        compared, estimates, p_holm, p_equivalent, holm_known(p_equivalent), strict=True
+    ):
+        said = verdict(estimate, p, p_same_holm, block)
+        unclear = said is Verdict.UNCLEAR
+        effects[arm.name] = Effect(
+            estimate=estimate,
+            p_holm=p,
+            verdict=said,
+            seeds=_common(base, arm),
+            n_comparisons=sum(p is not None for p in p_holm),
+            p_equivalent=p_same,
+            p_equivalent_holm=p_same_holm,
+            more_seeds=needed_seeds(estimate, margin) if unclear else None,
+            more_speakers=needed_speakers(estimate, margin) if unclear else None,
+        )
+    return effects
+
+
+def verdict(
+    estimate: Estimate | Summary, p_holm: float | None, p_equivalent: float | None, block: Block
+) -> Verdict:
+    """Better or worse where the adjusted p allows it; else whether the margin is ruled out.
+
+    It is where the interval lies inside the margin and the adjusted p of the equivalence is
+    below 1 - level too: the interval alone is not adjusted for the number of comparisons.
+    """
     study = block.study
-    if p_holm is not None and p_holm < 1 - study.level and estimate.low * estimate.high > 0:
+    alpha = 1 - study.level
+    if p_holm is not None and p_holm < alpha and estimate.low * estimate.high > 0:
         up = (estimate.mean > 0) == metric(study.metric).higher_is_better
         return Verdict.BETTER if up else Verdict.WORSE
     inside = -study.margin < estimate.low and estimate.high < study.margin
-    return Verdict.SAME if inside else Verdict.UNCLEAR
+    same = inside and p_equivalent is not None and p_equivalent < alpha
+    return Verdict.SAME if same else Verdict.UNCLEAR
 
 
 def _estimate(base: Arm, arm: Arm, block: Block) -> Estimate:

@@ -15,7 +15,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from serlab.bench.contracts import plain
-from serlab.reports.across import Across
+from serlab.reports.across import Over, across_line
+from serlab.reports.factorial import Attribution, Lines, NoAttribution, lines_of
 from serlab.reports.figure import Drawn
 from serlab.reports.inline import axis_row
 from serlab.reports.records import Arm, Block, Frame, SearchPoint, Verdict
@@ -33,12 +34,12 @@ from serlab.reports.words import (
     clean,
     count,
     difference_in,
-    interval,
     label,
     listed,
     margin_words,
     named,
     number,
+    p_is,
     p_value,
     plural,
     title_of,
@@ -83,22 +84,9 @@ class Section:
     methods: str
     tables: tuple[str, ...]
     search: tuple[SearchPoint, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AcrossLine:
-    """One arm over all corpora."""
-
-    arm: Arm
-    cells: tuple[str, ...]
-    """The difference on each corpus."""
-    mean: str
-    p: str
-    spread: str
-    share: str
-    symbol: str
-    kind: str
-    note: str
+    attribution: Lines | None
+    no_attribution: str
+    """Why a grid study has none."""
 
 
 def render(
@@ -106,7 +94,8 @@ def render(
     figures: Mapping[str, Sequence[Drawn]],
     absent: Mapping[str, Sequence[tuple[str, str]]],
     tables: Mapping[str, Sequence[str]],
-    over: Sequence[Across] = (),
+    over: Over,
+    shares: Mapping[str, Attribution | NoAttribution | None],
 ) -> str:
     """The page's text.
 
@@ -116,6 +105,7 @@ def render(
         absent: by corpus, the names of those that were not, and why.
         tables: by corpus, the names of the tables' files.
         over: the arms over all corpora, where there are several.
+        shares: by corpus, what the changes of a grid study are worth, or why that is not told.
     """
     sections = tuple(
         _section(
@@ -124,6 +114,7 @@ def render(
             tuple(figures[block.corpus.name]),
             tuple(absent[block.corpus.name]),
             tuple(tables[block.corpus.name]),
+            shares[block.corpus.name],
         )
         for index, block in enumerate(frame.blocks)
     )
@@ -138,6 +129,7 @@ def render(
         "plural": plural,
         "count": count,
         "p": p_value,
+        "p_is": p_is,
         "n": number,
     }
     return environment.from_string(_text("page.html")).render(
@@ -148,30 +140,11 @@ def render(
         style=Markup(style),
         script=Markup(script),
         policy=_policy(script),
-        across=[_across_line(row, frame) for row in over],
-        data=Markup(_data(frame, over)),
+        across=[across_line(row, frame) for row in over.rows],
+        ranked=over.ranked,
+        data=Markup(_data(frame, over, shares)),
         counts=counts_sentence(frame.counts),
         svg=Markup,
-    )
-
-
-def _across_line(row: Across, frame: Frame) -> AcrossLine:
-    """One arm over all corpora, as text."""
-    held, name = row.summary, frame.study.metric
-    cells = tuple(interval(row.effects.get(block.corpus.name), sign=True) for block in frame.blocks)
-    if held is None or row.verdict is None:
-        return AcrossLine(arm=row.arm, cells=cells, mean="–", p="", spread="–", share="–",
-                          symbol="·", kind="none", note=row.reason)  # fmt: skip
-    return AcrossLine(
-        arm=row.arm,
-        cells=cells,
-        mean=interval(held, sign=True),
-        p=p_value(row.p_holm),
-        spread=difference_in(held.spread, name),
-        share=f"{held.heterogeneity:.0%}".replace("%", " %"),
-        symbol=SYMBOLS[row.verdict],
-        kind=row.verdict.value,
-        note="",
     )
 
 
@@ -188,7 +161,9 @@ def _policy(script: str) -> str:
     )
 
 
-def _data(frame: Frame, over: Sequence[Across]) -> str:
+def _data(
+    frame: Frame, over: Over, shares: Mapping[str, Attribution | NoAttribution | None]
+) -> str:
     """The page's numbers as JSON that is safe inside of a script element."""
     held: dict[str, Any] = {  # JSON values of any shape
         "schema": 1,
@@ -199,12 +174,18 @@ def _data(frame: Frame, over: Sequence[Across]) -> str:
                 "arm": row.arm.name,
                 "summary": plain(row.summary),
                 "p_holm": row.p_holm,
+                "p_equivalent_holm": row.p_equivalent_holm,
                 "note": row.reason,
             }
-            for row in over
+            for row in over.rows
         ],
+        "ranking": plain(over.ranked),
         "corpora": [
-            {"corpus": plain(b.corpus), "arms": [_arm_data(a) for a in b.arms]}
+            {
+                "corpus": plain(b.corpus),
+                "arms": [_arm_data(a) for a in b.arms],
+                "attribution": plain(shares[b.corpus.name]),
+            }
             for b in frame.blocks
         ],
     }
@@ -253,6 +234,7 @@ def _section(
     figures: tuple[Drawn, ...],
     absent: tuple[tuple[str, str], ...],
     tables: tuple[str, ...],
+    share: Attribution | NoAttribution | None,
 ) -> Section:
     lost = [f for arm in block.arms for f in arm.failures]
     told = tuple(
@@ -282,6 +264,8 @@ def _section(
         methods=methods(block),
         tables=tables,
         search=_best_found(block),
+        attribution=lines_of(share, block) if isinstance(share, Attribution) else None,
+        no_attribution=share.reason if isinstance(share, NoAttribution) else "",
     )
 
 
@@ -342,12 +326,25 @@ def _headline(block: Block) -> str:
         if arm.effect and arm.effect.verdict in {Verdict.BETTER, Verdict.WORSE}
     ]
     total = plural(len(held), "change")
+    nothing = _nothing(held, block)
     if not shown:
-        return f"None of {total} is separable from the base in {title_of(block.study.metric)}."
+        title = title_of(block.study.metric)
+        return f"None of {total} is separable from the base in {title}.{nothing}"
     verb = "is" if len(shown) == 1 else "are"
     listing = listed(shown[:4]) if len(shown) <= 4 else f"{', '.join(shown[:4])} and others"
     title = title_of(block.study.metric)
-    return f"{len(shown)} of {total} {verb} separable from the base in {title}: {listing}."
+    return f"{len(shown)} of {total} {verb} separable from the base in {title}: {listing}.{nothing}"
+
+
+def _nothing(arms: Sequence[Arm], block: Block) -> str:
+    """The changes that are equivalent to none."""
+    names = [named(arm) for arm in arms if arm.effect and arm.effect.verdict is Verdict.SAME]
+    if not names:
+        return ""
+    listing = listed(names[:4]) if len(names) <= 4 else f"{', '.join(names[:4])} and others"
+    verb = "does" if len(names) == 1 else "do"
+    width = margin_words(block.study.margin, block.study.metric)
+    return f" {listing} {verb} nothing that is as large as {width}."
 
 
 def _tiles(block: Block) -> tuple[tuple[str, str], ...]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serlab.bench.contracts import FloatArray, Scalar, Target
-from serlab.bench.statistics.records import Estimate, coded
+from serlab.bench.statistics.records import Estimate, Need, coded
 
 IntArray = npt.NDArray[np.int64]
 
@@ -32,7 +32,7 @@ class Verdict(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     SAME = "same"
-    """No difference shown, and none as large as the margin is left open."""
+    """No difference shown, and one as large as the margin is ruled out: equivalent."""
     UNCLEAR = "unclear"
     """No difference shown, and one as large as the margin may still be there."""
 
@@ -130,6 +130,12 @@ class Effect:
     seeds: tuple[int, ...]
     """The seeds that both have; the difference is paired over them."""
     n_comparisons: int
+    p_equivalent: float
+    """Of a difference of the margin or more, up or down; nan where there is no error."""
+    p_equivalent_holm: float | None
+    more_seeds: Need | None
+    """To find a difference of the margin; like ``more_speakers`` only where all is unclear."""
+    more_speakers: Need | None
 
 
 @dataclass(frozen=True, kw_only=True)

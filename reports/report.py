@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 from serlab.bench.errors import BadFile
-from serlab.reports.across import across, across_csv
+from serlab.bench.store import Store
+from serlab.reports.across import Over, across, across_csv, ranked, ranks_csv
+from serlab.reports.factorial import Attribution, NoAttribution, attribution_of, write_attribution
 from serlab.reports.figure import FIGURES, Absent, Drawn, write_figure
 from serlab.reports.frame import load_frame
 from serlab.reports.page import render
@@ -41,18 +43,29 @@ def _write(frame: Frame, folder: Path) -> Path:
     figures: dict[str, list[Drawn]] = {}
     absent: dict[str, list[tuple[str, str]]] = {}
     tables: dict[str, tuple[str, ...]] = {}
+    shares: dict[str, Attribution | NoAttribution | None] = {}
+    store = Store.open(frame.path)
     for index, block in enumerate(frame.blocks):
         corpus = block.corpus.name
         prefix = f"{index}-{_slug(corpus)}-" if len(frame.blocks) > 1 else ""
         figures[corpus], absent[corpus] = _figures(block, folder / "figures", prefix)
         tables[corpus] = write_tables(block, folder / "tables", f"{prefix}ablation")
-    over = across(frame)
-    if over:
-        text = across_csv(over)
-        (folder / "tables" / "across-corpora.csv").write_text(text, encoding="utf-8", newline="")
+        shares[corpus] = found = attribution_of(block, store)
+        if isinstance(found, Attribution):
+            tables[corpus] += write_attribution(found, block, folder / "tables", prefix)
+    over = Over(rows=across(frame), ranked=ranked(frame))
+    _write_over(over, folder / "tables")
     page = folder / "index.html"
-    page.write_text(render(frame, figures, absent, tables, over), encoding="utf-8", newline="")
+    text = render(frame, figures, absent, tables, over, shares)
+    page.write_text(text, encoding="utf-8", newline="")
     return page
+
+
+def _write_over(over: Over, folder: Path) -> None:
+    texts = {"across-corpora": across_csv(over.rows)} if over.rows else {}
+    texts |= {"ranking": ranks_csv(over.ranked)} if over.ranked and over.ranked.ranking else {}
+    for name, text in texts.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8", newline="")
 
 
 def _figures(block: Block, folder: Path, prefix: str) -> tuple[list[Drawn], list[tuple[str, str]]]:

@@ -10,7 +10,14 @@ from markupsafe import Markup
 from serlab.reports.details import Detail, detail_of
 from serlab.reports.inline import forest_row
 from serlab.reports.records import Arm, Block, Verdict
-from serlab.reports.tables import PROBE, Column, columns_of, folds_text, probed
+from serlab.reports.tables import (
+    PROBE,
+    Column,
+    columns_of,
+    equivalent_words,
+    folds_text,
+    probed,
+)
 from serlab.reports.words import count, duration, interval, number, p_value
 
 
@@ -73,6 +80,8 @@ def _brief_note(arm: Arm) -> str:
     notes += ["other system"] if arm.kind == "baseline" else []
     if not arm.counts.whole:
         notes.append(f"INCOMPLETE, {arm.counts.completed} of {arm.counts.planned}")
+    if arm.effect and arm.effect.verdict is Verdict.SAME:
+        notes.append(equivalent_words(arm.effect))
     return "; ".join(notes)
 
 

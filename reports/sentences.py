@@ -16,6 +16,7 @@ from serlab.reports.records import (
     Pooled,
     Verdict,
 )
+from serlab.reports.tables import equivalent_words
 from serlab.reports.words import (
     clean,
     count,
@@ -24,7 +25,7 @@ from serlab.reports.words import (
     label,
     margin_words,
     named,
-    p_value,
+    p_is,
     plural,
     title_of,
 )
@@ -55,7 +56,7 @@ def verdict_sentence(arm: Arm, block: Block) -> str:
     body = {
         Verdict.BETTER: f"better by {size}",
         Verdict.WORSE: f"worse by {size}",
-        Verdict.SAME: "no difference shown",
+        Verdict.SAME: f"does nothing as large as {margin_words(study.margin, study.metric)}",
         Verdict.UNCLEAR: "no difference shown",
     }[effect.verdict]
     return f"{named(arm)}: {body} ({what}{_p_words(effect)}); {_beyond(effect, block)}."
@@ -64,18 +65,16 @@ def verdict_sentence(arm: Arm, block: Block) -> str:
 def _p_words(effect: Effect) -> str:
     if effect.p_holm is None:
         return ""
-    text = p_value(effect.p_holm)
-    sign = " " if text.startswith("<") else " = "
     holm = "p (Holm)" if effect.n_comparisons > 1 else "p"
-    return f", {holm}{sign}{text}"
+    return f", {holm} {p_is(effect.p_holm)}"
 
 
 def _beyond(effect: Effect, block: Block) -> str:
-    """How the interval lies to the margin, and what would have been found."""
+    """How the interval lies to the margin, what would have been found, and what it lacks."""
     estimate, margin = effect.estimate, block.study.margin
     width = margin_words(margin, block.study.metric)
     if effect.verdict is Verdict.SAME:
-        return f"a difference of {width} or more is ruled out"
+        return f"no difference as large as the margin: {equivalent_words(effect)}"
     if effect.verdict is Verdict.UNCLEAR:
         least = estimate.smallest_detectable
         known = least is not None and math.isfinite(least)
@@ -84,11 +83,25 @@ def _beyond(effect: Effect, block: Block) -> str:
             if known and least
             else ""
         )
-        return f"a difference of {width} is not ruled out{tail}"
+        return f"a difference of {width} is not ruled out{tail}{_lacking(effect, width)}"
+    if max(abs(estimate.low), abs(estimate.high)) < margin:
+        return f"by less than the margin of {width}"
     inner = min(abs(estimate.low), abs(estimate.high))
     if inner >= margin and estimate.low * estimate.high > 0:
         return f"by more than the margin of {width}"
     return f"whether by the margin of {width} stays open"
+
+
+def _lacking(effect: Effect, width: str) -> str:
+    """About how many seeds or speakers more would find a difference of the margin."""
+    needs = {"seed": effect.more_seeds, "speaker": effect.more_speakers}
+    more = {noun: need.more for noun, need in needs.items() if need and need.more is not None}
+    if not more or 0 in more.values():
+        return ""
+    told = [plural(n, f"more {noun}") for noun, n in more.items()]
+    alone = [f"no number of {noun}s alone would" for noun in needs if noun not in more]
+    tail = f" ({alone[0]})" if alone else ""
+    return f"; about {' or '.join(told)} would find one of {width} with a power of 80 %{tail}"
 
 
 def base_sentence(block: Block) -> str:
@@ -171,8 +184,11 @@ def methods(block: Block) -> str:
         f"Satterthwaite's degrees of freedom, and folds are not treated as replicates.{holm} "
         f"Intervals of single arms are cut at the metric's range. The margin of "
         f"{margin_words(study.margin, study.metric)} was fixed in the study before it ran. “No "
-        f"difference shown” is not evidence of equality; that a difference as large as the "
-        f"margin is ruled out is said only where the interval lies inside the margin."
+        f"difference shown” is not evidence of equality; an arm is called equivalent only where "
+        f"the interval lies inside the margin and two one-sided tests (Schuirmann 1987)"
+        f"{', adjusted by Holm’s method' if n > 1 else ''} have p < {1 - study.level:.2g}. "
+        f"Numbers of seeds or speakers that a comparison lacks are planned from the variances "
+        f"found, and are rough."
     )
 
 

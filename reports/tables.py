@@ -13,7 +13,7 @@ import numpy.typing as npt
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.statistics.records import Estimate
 from serlab.reports.csvtext import csv_text
-from serlab.reports.records import Arm, Block, OverFolds, Verdict
+from serlab.reports.records import Arm, Block, Effect, OverFolds, Verdict
 from serlab.reports.words import (
     MINUS,
     clean,
@@ -25,6 +25,7 @@ from serlab.reports.words import (
     margin_words,
     markdown_text,
     number,
+    p_is,
     p_value,
     short,
     title_of,
@@ -124,6 +125,7 @@ def _row(arm: Arm, block: Block) -> Row:
         f"{primary} over folds": folds_text(held.folds if held else None),
         f"Δ {primary}": "(base)" if arm.is_base else change,
         "p (Holm)": p_value(effect.p_holm if effect else None),
+        "p of equivalence (Holm)": p_value(effect.p_equivalent_holm if effect else None),
         **({"speaker probe": probe_text(arm)} if probed(block) else {}),
         "parameters": count(parameters),
         "latency p50, ms": number(arm.meter.p50_ms if arm.meter else None, 2),
@@ -183,7 +185,14 @@ def note_of(arm: Arm) -> str:
         notes.append(f"not compared: {arm.no_effect}")
     elif arm.effect and arm.pooled and set(arm.effect.seeds) != {s for s, _ in arm.trials}:
         notes.append(f"compared on {len(arm.effect.seeds)} of {len(arm.trials)} seeds")
+    if arm.effect and arm.effect.verdict is Verdict.SAME:
+        notes.append(f"no difference as large as the margin: {equivalent_words(arm.effect)}")
     return "; ".join(notes)
+
+
+def equivalent_words(effect: Effect) -> str:
+    """``equivalent (p = 0.012)``, the p adjusted."""
+    return f"equivalent (p {p_is(effect.p_equivalent_holm)})"
 
 
 def _caption(block: Block) -> str:
@@ -192,7 +201,8 @@ def _caption(block: Block) -> str:
         f"{clean(study.name)} on {clean(block.corpus.name)}: pooled over "
         f"{'the frames of ' * traces}test utterances, "
         f"{study.level:.0%} intervals over speakers crossed with seeds; bold differences are "
-        f"separable from the base (Holm). Margin {margin_words(study.margin, study.metric)}. Split "
+        f"separable from the base (Holm). Margin {margin_words(study.margin, study.metric)}; p of "
+        f"equivalence is that of a difference as large. Split "
         f"{clean(block.corpus.split)}."
     )
     parts = [
@@ -268,10 +278,14 @@ def _effect_numbers(arm: Arm) -> dict[str, object]:
         "difference_high": effect.estimate.high if effect else None,
         "p": effect.estimate.p if effect else None,
         "p_holm": effect.p_holm if effect else None,
+        "p_equivalent": effect.p_equivalent if effect else None,
+        "p_equivalent_holm": effect.p_equivalent_holm if effect else None,
         "df": effect.estimate.df if effect else None,
         "n_speakers": effect.estimate.n_speakers if effect else None,
         "n_seeds": effect.estimate.n_seeds if effect else None,
         "verdict": effect.verdict.value if effect else None,
+        "more_seeds": effect.more_seeds.more if effect and effect.more_seeds else None,
+        "more_speakers": effect.more_speakers.more if effect and effect.more_speakers else None,
     }
 
 

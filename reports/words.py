@@ -100,6 +100,12 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def p_is(p: float | None) -> str:
+    """``= 0.012`` or ``< 0.001``, to stand after "p"."""
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
 def in_points(name: str) -> bool:
     """Whether differences in the metric are told in points; those of traces are told as such."""
     return metric(name).task == "categorical"

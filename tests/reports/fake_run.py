@@ -60,6 +60,8 @@ class FakeStudy:
     """What the speaker probe reaches by arm; the others have none."""
     history: tuple[tuple[str, float | None, str], ...] = ()
     """Arm, validation score and state of a search's trials; the first is the best."""
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By arm; the others have a pooling, the name behind their "="."""
 
     @property
     def folds(self) -> tuple[str, ...]:
@@ -105,7 +107,9 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
             "variant": {
                 "system": "svm" if name == "svm" else "li2018",
                 "preset": "small",
-                "options": {"pooling": name.partition("=")[2] or "attention"},
+                "options": dict(
+                    study.options.get(name, {"pooling": name.partition("=")[2] or "attention"})
+                ),
                 "settings": {"epochs": study.epochs, "learning_rate": 2e-3},
             },
             "parameters": None if name == "svm" else 93_573 + 100 * index,

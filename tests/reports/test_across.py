@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from serlab.bench.contracts import Status
-from serlab.reports.across import across
+from serlab.reports.across import across, ranked
 from serlab.reports.frame import load_frame
 from serlab.reports.records import Verdict
 from serlab.reports.report import write_report
@@ -49,6 +49,8 @@ def test_rows_are_the_summaries_of_the_effects(run: Path) -> None:
     assert better.summary.n_corpora == 3
     assert better.p_holm is not None
     assert better.p_holm >= better.summary.p
+    assert better.p_equivalent_holm is not None
+    assert better.p_equivalent_holm > 0.5
     assert better.verdict is Verdict.BETTER
 
 
@@ -81,3 +83,71 @@ def test_page_and_table_tell_it(run: Path, tmp_path: Path, monkeypatch: pytest.M
         rows["filters=square"]["summary"]["mean"]
     )
     assert rows["pooling=mean"]["summary"] is None
+
+
+# --- ranks ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    study = fake.FakeStudy(
+        corpora=("emodb", "urdu", "ravdess", "crema", "savee"),
+        skill={"base": 0.75, "pooling=mean": 0.55, "filters=square": 0.90, "svm": 0.65},
+        epochs=0,
+        speakers=("s1", "s2", "s3"),
+        seeds=(0, 1),
+        lost={("svm", "fold0", 1): Status.FAILED},
+    )
+    folder: Path = fake.write_fake_run(tmp_path_factory.mktemp("many") / "run", study)
+    return folder
+
+
+def test_from_five_corpora_on_arms_are_ranked(many: Path) -> None:
+    """By the mean of the metric on each; an arm that lost a training is left out and named."""
+    frame = load_frame(many)
+    held = ranked(frame)
+    assert held is not None
+    assert held.ranking is not None
+    assert held.ranking.arms == ("filters=square", "base", "pooling=mean")
+    assert held.ranking.n_blocks == 5
+    assert held.left_out == ("svm",)
+    assert held.groups == {"filters=square": "1", "base": "1, 2", "pooling=mean": "2"}
+    four = ranked(replace(frame, blocks=frame.blocks[:4]))
+    assert four is None
+
+
+def test_a_lower_error_ranks_first(many: Path) -> None:
+    """The metric says which way is better."""
+    frame = load_frame(many)
+    blocks = tuple(replace(b, study=replace(b.study, metric="ece")) for b in frame.blocks)
+    study = replace(frame.study, metric="ece")
+    held = ranked(replace(frame, study=study, blocks=blocks))
+    assert held is not None
+    assert held.ranking is not None
+    errors = {a.name: a.scores["ece"].pooled.mean for a in frame.blocks[0].arms if a.scores}
+    errors.pop("svm", None)
+    assert held.ranking.arms[0] == min(errors, key=lambda name: errors[name])
+
+
+def test_two_arms_are_not_ranked(many: Path) -> None:
+    """The page says why."""
+    frame = load_frame(many)
+    blocks = tuple(replace(b, arms=b.arms[:2]) for b in frame.blocks)
+    held = ranked(replace(frame, blocks=blocks))
+    assert held is not None
+    assert held.ranking is None
+    assert "3 arms" in held.reason
+
+
+def test_the_ranking_is_on_the_page(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table below the differences, and its file with the p of every pair."""
+    monkeypatch.setattr("serlab.reports.report._figures", lambda *_: ([], []))
+    text = write_report(many, tmp_path).read_text(encoding="utf-8")
+    assert text.index("Over 5 corpora") < text.index("Ranks over the corpora")
+    assert "Not ranked, as not every training completed on every corpus: svm" in text
+    with (tmp_path / "tables" / "ranking.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["arm"] for row in rows] == ["filters=square", "base", "pooling=mean"]
+    assert float(rows[0]["p against pooling=mean"]) < 0.05 < float(rows[0]["p against base"])

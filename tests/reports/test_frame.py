@@ -14,9 +14,11 @@ import pytest
 from serlab.bench.contracts import Status
 from serlab.bench.errors import BadFile, NotComparable, SerlabError
 from serlab.bench.metrics.base import evaluate
-from serlab.bench.statistics.differences import difference
+from serlab.bench.statistics.differences import difference, holm
+from serlab.bench.statistics.margins import equivalence
+from serlab.bench.statistics.power import needed_seeds
 from serlab.bench.store import Store
-from serlab.reports.effects import predictions
+from serlab.reports.effects import predictions, verdict
 from serlab.reports.frame import load_frame
 from serlab.reports.records import Arm, Block, Frame, Verdict
 
@@ -110,6 +112,39 @@ def test_a_wide_margin_turns_unclear_into_same(fake: ModuleType, tmp_path: Path)
     arm = arm_of(load_frame(folder).blocks[0], "pooling=max")
     assert arm.effect is not None
     assert arm.effect.verdict is Verdict.SAME
+    assert (arm.effect.more_seeds, arm.effect.more_speakers) == (None, None)
+
+
+def test_every_comparison_carries_the_p_of_its_equivalence(block: Block) -> None:
+    """That of two one-sided tests at the study's margin, adjusted like the others."""
+    held = [a.effect for a in block.others if a.effect]
+    for effect in held:
+        assert effect.p_equivalent == equivalence(effect.estimate, block.study.margin).p
+    adjusted = holm([e.p_equivalent for e in held])
+    assert [e.p_equivalent_holm for e in held] == pytest.approx(list(adjusted))
+
+
+def test_equivalence_is_adjusted_for_the_number_of_comparisons(block: Block) -> None:
+    """An interval inside the margin is not enough where many are compared."""
+    arm = arm_of(block, "pooling=max")
+    assert arm.effect is not None
+    inside = replace(arm.effect.estimate, mean=0.0, low=-0.019, high=0.019)
+    assert verdict(inside, 0.9, 0.04, block) is Verdict.SAME
+    assert verdict(inside, 0.9, 0.06, block) is Verdict.UNCLEAR
+    assert verdict(inside, 0.9, None, block) is Verdict.UNCLEAR
+    wide = replace(inside, high=0.021)
+    assert verdict(wide, 0.9, 0.04, block) is Verdict.UNCLEAR
+
+
+def test_what_an_unclear_comparison_lacks_is_planned(block: Block) -> None:
+    """Seeds or speakers that would find the margin; none for what is settled."""
+    for arm in block.others:
+        assert arm.effect is not None
+        unclear = arm.effect.verdict is Verdict.UNCLEAR
+        assert (arm.effect.more_speakers is not None) == unclear
+        if unclear:
+            planned = needed_seeds(arm.effect.estimate, block.study.margin)
+            assert arm.effect.more_seeds == planned
 
 
 def test_a_lower_error_is_better(fake: ModuleType, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serlab.bench.statistics.crossed import crossed_interval
+from serlab.bench.statistics.records import Need
 from serlab.reports import sentences, words
 from serlab.reports.csvtext import csv_text
+from serlab.reports.effects import with_effects
 from serlab.reports.figure import spread
 from serlab.reports.frame import load_frame
 from serlab.reports.inline import forest_row
+from serlab.reports.tables import table_of
 
 ESTIMATE = crossed_interval(np.array([[0.61, 0.62], [0.60, 0.63], [0.58, 0.64]]))
 
@@ -163,6 +167,38 @@ def test_verdict_sentences_carry_interval_and_margin(run: Path) -> None:
     assert "no difference shown" in said["pooling=max"]
     assert "a difference of 2 points is not ruled out" in said["pooling=max"]
     assert all("[" in text and "p (Holm)" in text for text in said.values())
+
+
+def test_an_equivalent_arm_is_called_so(run: Path) -> None:
+    """With the p of the equivalence; a small difference that is shown lies below the margin."""
+    block = load_frame(run).blocks[0]
+    wide = with_effects(replace(block, study=replace(block.study, margin=0.5)))
+    said = {a.name: sentences.verdict_sentence(a, wide) for a in wide.others}
+    assert "pooling=max: does nothing as large as 50 points" in said["pooling=max"]
+    assert "no difference as large as the margin: equivalent (p < 0.001)" in said["pooling=max"]
+    assert "by less than the margin of 50 points" in said["pooling=mean"]
+    rows = {row.arm: row.cells for row in table_of(wide).rows}
+    assert "equivalent (p < 0.001)" in rows["pooling=max"]["note"]
+
+
+def test_an_unclear_comparison_says_what_it_lacks(run: Path) -> None:
+    """Seeds and speakers, or which of them would never do; nothing where it could be found."""
+    block = load_frame(run).blocks[0]
+    (arm,) = [a for a in block.others if a.name == "pooling=max"]
+    assert arm.effect is not None
+
+    def told(seeds: Need, speakers: Need) -> str:
+        assert arm.effect is not None
+        effect = replace(arm.effect, more_seeds=seeds, more_speakers=speakers)
+        return sentences.verdict_sentence(replace(arm, effect=effect), block)
+
+    some, one, never = Need(more=7, total=10), Need(more=1, total=6), Need(more=None, total=None)
+    enough = Need(more=0, total=3)
+    assert "about 7 more seeds or 1 more speaker would find one of 2 points" in told(some, one)
+    assert "1 more speaker would find" in told(never, one)
+    assert "(no number of seeds alone would)" in told(never, one)
+    assert "would find" not in told(never, never)
+    assert "would find" not in told(enough, some)
 
 
 def test_inline_forest_marks_what_is_separable(run: Path) -> None:
