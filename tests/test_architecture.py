@@ -21,7 +21,16 @@ MAY_IMPORT = {
     "studies": {"bench", "models"},
     "reports": {"bench"},
 }
-READ_BY_REPORTS = ("store", "statistics", "metrics", "contracts", "errors", "registry", "typed")
+READ_BY_REPORTS = (
+    "store",
+    "statistics",
+    "metrics",
+    "contracts",
+    "errors",
+    "registry",
+    "seeds",
+    "typed",
+)
 FORBIDDEN_IN_REPORTS = {"torch", "ray", "optuna"}
 
 

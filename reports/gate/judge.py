@@ -8,6 +8,7 @@ seeds, these are added once, and each of the two looks takes half of the error.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,12 +19,12 @@ from serlab.bench.statistics.cells import Undefined
 from serlab.bench.statistics.corpora import mean_over
 from serlab.bench.statistics.differences import difference
 from serlab.bench.statistics.margins import NonInferiority, noninferior
-from serlab.bench.statistics.power import needed_seeds, needed_speakers
+from serlab.bench.statistics.power import POWER, needed_seeds, needed_speakers
 from serlab.bench.statistics.records import Estimate
 from serlab.reports.gate.baseline import Baseline
 from serlab.reports.gate.records import Check, Number, Outcome
 from serlab.reports.gate.slices import interval_words, of_seeds, slice_checks
-from serlab.reports.gate.tested import Candidate
+from serlab.reports.gate.tested import Candidate, Tested
 from serlab.reports.gate.thresholds import fairness_checks, robustness_checks
 from serlab.reports.words import listed, margin_words, plural, title_of
 
@@ -53,15 +54,27 @@ def judge(
         if lost := _lost(candidate):
             return (lost,)
         _same_study(baseline, candidate)
-        estimate, seeds, candidate = _looks(baseline, candidate, extend)
+        estimate, seeds = _looks(baseline, candidate)
     except NotComparable as error:
         return (not_comparable(str(error)),)
+    check = _accuracy(baseline, estimate, seeds)
+    if check.outcome is Outcome.INCONCLUSIVE and seeds != baseline.terms.every and extend:
+        return judge(baseline, extend(baseline.terms.extension))
+    tested = {name: _of_seeds(one, seeds) for name, one in candidate.tested.items()}
     return (
-        _accuracy(baseline, estimate, seeds),
-        *robustness_checks(baseline.terms, candidate.tested),
-        *fairness_checks(baseline, candidate.tested),
-        *slice_checks(baseline, candidate.tested, seeds),
+        check,
+        *robustness_checks(baseline.terms, tested),
+        *fairness_checks(baseline, tested),
+        *slice_checks(baseline, tested, seeds),
     )
+
+
+def _of_seeds(tested: Tested, seeds: tuple[int, ...]) -> Tested:
+    """Some of the seeds, under the audio conditions too."""
+    held = tested.predictions
+    rows = [held.seeds.index(seed) for seed in seeds]
+    conditions = {name: scores[rows] for name, scores in tested.conditions.items()}
+    return replace(tested, predictions=of_seeds(held, seeds), conditions=conditions)
 
 
 def not_comparable(text: str) -> Check:
@@ -113,23 +126,16 @@ def _same(candidate: Candidate, corpus: str, what: str, mine: object, theirs: ob
 # --- accuracy ------------------------------------------------------------------------------
 
 
-def _looks(
-    baseline: Baseline, candidate: Candidate, extend: Extend | None
-) -> tuple[Estimate, tuple[int, ...], Candidate]:
-    """The first look, and the second where there is one."""
+def _looks(baseline: Baseline, candidate: Candidate) -> tuple[Estimate, tuple[int, ...]]:
+    """The first look, or the second where it is called for and its seeds are there."""
     terms = baseline.terms
     estimate = estimate_of(baseline, candidate, terms.seeds)
     if not terms.extension or bounds(baseline, estimate).verdict != "inconclusive":
-        return estimate, terms.seeds, candidate
+        return estimate, terms.seeds
     held = set.intersection(*({*t.predictions.seeds} for t in candidate.tested.values()))
     if not {*terms.extension} <= held:
-        if extend is None:
-            return estimate, terms.seeds, candidate
-        candidate = extend(terms.extension)
-        if lost := _lost(candidate):
-            raise NotComparable(lost.sentence)
-        _same_study(baseline, candidate)
-    return estimate_of(baseline, candidate, terms.every), terms.every, candidate
+        return estimate, terms.seeds
+    return estimate_of(baseline, candidate, terms.every), terms.every
 
 
 def estimate_of(baseline: Baseline, candidate: Candidate, seeds: tuple[int, ...]) -> Estimate:
@@ -194,6 +200,8 @@ def _sentence(baseline: Baseline, estimate: Estimate, found: NonInferiority) -> 
     if found.verdict == "fail":
         return f"{text}; it has lost more than the margin of {margin}"
     text += f"; a loss of {margin} is neither ruled out nor shown (power {found.power:.0%})"
+    if found.power >= POWER:
+        return f"{text}; it has the power, and lies too near the margin"
     return "; ".join(filter(None, (text, _lacking(estimate, terms.margin))))
 
 
@@ -207,6 +215,4 @@ def _lacking(estimate: Estimate, margin: float) -> str:
     speakers = needed_speakers(estimate, margin, sides=1)
     if speakers.more:
         return f"seeds alone will not do; about {plural(speakers.more, 'speaker')} more would"
-    if seeds.more == 0:
-        return "it has the power, and lies too near the margin"
     return "neither more seeds nor more speakers would do alone"

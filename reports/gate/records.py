@@ -79,8 +79,13 @@ class Result:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of the checks; slices that have lost make it a warning at most."""
+        """The worst of the checks; slices that have lost make it a warning at most.
+
+        Where nothing was judged, nothing was compared: that is no pass.
+        """
         found = {check.outcome for check in self.checks}
+        if found <= {Outcome.NOT_JUDGED}:
+            return Outcome.NOT_COMPARABLE
         order = (*EXIT_CODES, Outcome.WARN)
         return next((worst for worst in order if worst in found), Outcome.PASS)
 
