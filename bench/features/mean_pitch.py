@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serlab.bench.contracts import FloatArray, setting
+from serlab.bench.contracts import FloatArray
 from serlab.bench.features.base import FEATURES, Extractor
 
 _HOP_S = 0.010
+_LOW_HZ, _HIGH_HZ = 75.0, 600.0
 
 
 @FEATURES.register(
@@ -20,10 +21,7 @@ _HOP_S = 0.010
 )
 @dataclass(frozen=True, kw_only=True)
 class MeanPitch(Extractor):
-    """Hertz, the mean over the voiced frames; 0 where none is voiced."""
-
-    low_hz: float = setting(75.0, "lowest pitch", low=30.0, high=100.0)
-    high_hz: float = setting(600.0, "highest pitch", low=200.0, high=2000.0)
+    """Hertz from 75 to 600, the mean over the voiced frames; 0 where none is voiced."""
 
     @property
     def frame_rate_hz(self) -> float:
@@ -40,8 +38,7 @@ class MeanPitch(Extractor):
         from serlab.bench.features import pitch
 
         hop = max(1, round(_HOP_S * self.rate_hz))
-        found = pitch.track(
-            samples, self.rate_hz, hop=hop, low_hz=self.low_hz, high_hz=self.high_hz
-        )
+        high_hz = min(_HIGH_HZ, 0.45 * self.rate_hz)
+        found = pitch.track(samples, self.rate_hz, hop=hop, low_hz=_LOW_HZ, high_hz=high_hz)
         hertz = found.frequency_hz[found.voiced]
         return np.array([[hertz.mean() if len(hertz) else 0.0]], np.float32)
