@@ -50,7 +50,7 @@ def _typed(hint: Any, value: Any, where: str) -> Any:  # any annotation and any 
         return build(hint, value, where)  # type: ignore[arg-type]  # a class, no instance
     if origin is Mapping and isinstance(value, Mapping) and is_dataclass(arguments[1]):
         return {str(k): _typed(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
-    if hint is float and type(value) is int:
+    if hint is float and type(value) is int and abs(value) < 2**53:
         return float(value)
     if hint in (int, float, str, bool):
         names = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}

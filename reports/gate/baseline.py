@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,13 @@ class Floor:
     measured_unchanged: float
     measured_loss: float
 
+    def __post_init__(self) -> None:
+        """Checks what a hand may have changed."""
+        if not 0 <= self.unchanged <= 1:
+            raise BadValue("robustness: unchanged", self.unchanged, "a share from 0 to 1")
+        if not math.isfinite(self.loss):
+            raise BadValue("robustness: loss", self.loss, "a finite number")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
@@ -72,6 +80,11 @@ class Gap:
 
     largest: float
     measured: float
+
+    def __post_init__(self) -> None:
+        """Checks what a hand may have changed."""
+        if not 0 <= self.largest < math.inf:
+            raise BadValue("fairness: largest", self.largest, "a finite number from 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,17 +159,21 @@ def write_baseline(path: Path, terms: Mapping[str, Any], tested: Mapping[str, Te
 
     Raises:
         BadFile: it cannot be written there.
-        BadValue: the terms do not fit.
+        BadValue: the terms do not fit; what was there before stays as it was.
     """
+    temporary = path / f".{PREDICTIONS}"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_predictions(path / PREDICTIONS, tested)
-        digest = hashlib.sha256((path / PREDICTIONS).read_bytes()).hexdigest()
+        write_predictions(temporary, tested)
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
         held = Terms(schema=SCHEMA, sha256=digest, **terms)
-        text = json.dumps(plain(held), indent=1, ensure_ascii=False, allow_nan=False)
-        (path / FILE).write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(plain(held), indent=1, allow_nan=False)
+        temporary.replace(path / PREDICTIONS)
+        (path / FILE).write_text(text + "\n", encoding="utf-8", newline="\n")
     except OSError as error:
         raise BadFile(path, f"cannot write the baseline here: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
     return read_baseline(path)
 
 
@@ -175,12 +192,13 @@ def read_baseline(path: str | Path) -> Baseline:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise BadFile(file, f"cannot be read: {error.strerror}") from None
+    if digest != terms.sha256:
+        text = "it is cut off, edited or another one"
+        raise BadFile(file, f"is not what {FILE} was recorded with (its hash differs): {text}")
     tested = {
         c.name: read_predictions(file, c.name, c.labels, split=c.split, data=c.data)
         for c in terms.corpora
     }
-    if digest != terms.sha256:
-        raise BadFile(file, f"is not what {FILE} was recorded with (its hash differs)")
     found = Baseline(path=folder, terms=terms, tested=tested)
     _same_metric(found)
     return found
@@ -191,7 +209,7 @@ def _terms(path: Path) -> Terms:
         table = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadFile(path, f"is no baseline of a gate: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFile(path, f"is not readable as JSON: {error}") from None
     schema = table.get("schema") if isinstance(table, dict) else None
     if schema != SCHEMA:

@@ -8,6 +8,7 @@ Parquet or CSV, one row an utterance and seed (and frame, where traces are rated
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,7 @@ def read_predictions(
     rows = _of_corpus(path, _read(path), corpus)
     key = [name for name in ("id", "frame") if name in rows]
     scores = [f"score_{label}" for label in labels]
-    _check(path, rows, key, scores)
-    rows = rows.sort_values(["seed", *key], kind="stable")
+    rows = _checked(path, rows, key, scores).sort_values(["seed", *key], kind="stable")
     seeds = tuple(int(seed) for seed in sorted(rows["seed"].unique()))
     first = rows[rows["seed"] == seeds[0]]
     _same_in_each(path, rows, key, seeds)
@@ -118,11 +118,14 @@ def of_file(path: Path, like: Mapping[str, Tested]) -> Candidate:
 
     Raises:
         BadFile, NotComparable: as for `read_predictions`; the file lacks the column ``corpus``
-            where there are several.
+            where there are several, or has others.
     """
     rows = _read(path)
     if len(like) > 1 and "corpus" not in rows:
         raise BadFile(path, f"has no column corpus, and there are {', '.join(like)}")
+    others = sorted(set(rows["corpus"].astype(str)) - set(like)) if "corpus" in rows else []
+    if others:
+        raise NotComparable(f"{path}: has the corpus {others[0]}, the baseline {', '.join(like)}")
     tested = {}
     for name, one in like.items():
         held = one.predictions
@@ -138,13 +141,26 @@ def _read(path: Path) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    csv = path.suffix.lower() == ".csv"
     try:
-        if path.suffix.lower() == ".csv":
-            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        return pq.read_table(path).to_pandas()
-    except (OSError, ValueError, pa.ArrowException, pd.errors.ParserError) as error:
-        what = "CSV" if path.suffix.lower() == ".csv" else "Parquet"
+        rows = _csv(path) if csv else pq.read_table(path).to_pandas(ignore_metadata=True)
+    except (OSError, ValueError, pa.ArrowException, pd.errors.ParserWarning) as error:
+        what = "CSV" if csv else "Parquet"
         raise BadFile(path, f"is not readable as {what}: {error}") from None
+    twice = rows.columns[rows.columns.duplicated()]
+    if len(twice):
+        raise BadFile(path, f"has the column {twice[0]} twice")
+    return rows
+
+
+def _csv(path: Path) -> Table:
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+        return pd.read_csv(
+            path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig"
+        )
 
 
 def _of_corpus(path: Path, rows: Table, corpus: str) -> Table:
@@ -158,28 +174,59 @@ def _of_corpus(path: Path, rows: Table, corpus: str) -> Table:
     return rows.reset_index(drop=True)
 
 
-def _check(path: Path, rows: Table, key: Sequence[str], scores: Sequence[str]) -> None:
-    """Columns that are needed, numbers that are numbers, and every utterance once a seed."""
-    import pandas as pd
-
+def _checked(path: Path, rows: Table, key: Sequence[str], scores: Sequence[str]) -> Table:
+    """The table with texts and numbers in their places, and every utterance once a seed."""
     for name in ("id", "seed", *scores):
         if name not in rows:
             raise BadFile(path, f"has no column {name} (it has {', '.join(rows.columns)})")
-    for name in ("seed", *key[1:], *scores):
-        rows[name] = pd.to_numeric(rows[name], errors="coerce")
-        wrong = ~np.isfinite(rows[name].to_numpy(np.float64))
-        if wrong.any():
-            at = int(np.argmax(wrong))
-            where = f'{name} of utterance "{rows["id"][at]}"'
-            raise BadFile(path, f"{where}, seed {rows['seed'][at]}, is no finite number")
-    rows["id"] = rows["id"].astype(str)
+    for name in rows.columns:
+        needed = name in ("id", "speaker", "truth")
+        if needed or name == "fold" or name.startswith("group_"):
+            rows[name] = _texts(path, rows, name, needed=needed)
+    truths = [name.replace("score_", "truth_", 1) for name in scores]
+    numbers = [name for name in truths if name in rows] if "frame" in key else []
+    for name in ("seed", *key[1:], *scores, *numbers):
+        rows[name] = _numbers(path, rows, name, whole=name in ("seed", "frame"))
+    others = [n for n in rows.columns if n.startswith("score_") and n not in scores]
+    for name in others:
+        if (rows[name].notna() & (rows[name] != "")).any():
+            known = ", ".join(n.removeprefix("score_") for n in scores)
+            raise NotComparable(f"{path}: has the column {name}, and the classes are {known}")
     again = rows.duplicated(["seed", *key])
     if again.any():
         at = int(np.argmax(again))
         raise BadFile(path, f'has utterance "{rows["id"][at]}" of seed {rows["seed"][at]} twice')
+    return rows
+
+
+def _texts(path: Path, rows: Table, name: str, *, needed: bool) -> Table:
+    empty = rows[name].isna()
+    if needed and empty.any():
+        raise BadFile(path, f"{name} of row {int(np.argmax(empty)) + 1} is empty")
+    return rows[name].astype(str).where(~empty, "")
+
+
+def _numbers(path: Path, rows: Table, name: str, *, whole: bool) -> Table:
+    """A column of numbers that float32 can hold, or of whole ones."""
+    import pandas as pd
+
+    held = rows[name]
+    if not pd.api.types.is_numeric_dtype(held):
+        held = held.map(lambda value: value if isinstance(value, str | int | float) else None)
+    values = pd.to_numeric(held, errors="coerce").astype(np.float64)
+    with np.errstate(over="ignore"):
+        wrong = ~np.isfinite(values.astype(np.float32))
+    wrong |= (values % 1 != 0) | (values.abs() >= 2**53) if whole else False
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        where = f'{name} of utterance "{rows["id"][at]}", seed {rows["seed"][at]}'
+        expected = "a whole number" if whole else "a finite number"
+        raise BadFile(path, f"{where} is {str(rows[name][at])[:40]}: expected {expected}")
+    return values.astype(np.int64) if whole else values
 
 
 def _same_in_each(path: Path, rows: Table, key: Sequence[str], seeds: Sequence[int]) -> None:
+    """Utterances, and what is told of them, are those of the first seed; rows are sorted."""
     first: set[Any] | None = None
     for seed in seeds:
         mine = set(rows.loc[rows["seed"] == seed, list(key)].itertuples(index=False, name=None))
@@ -188,22 +235,43 @@ def _same_in_each(path: Path, rows: Table, key: Sequence[str], seeds: Sequence[i
             unlike = sorted(mine ^ first)
             text = f"seeds {seeds[0]} and {seed} have unlike utterances ({len(unlike)} are in one"
             raise NotComparable(f"{path}: {text} only, such as {unlike[0][0]})")
+    for name in rows.columns:
+        if name in ("speaker", "truth"):
+            of_seed = rows[name].to_numpy().reshape(len(seeds), -1)
+            wrong = (of_seed != of_seed[0]).any(axis=0)
+            if wrong.any():
+                lone = rows["id"].iloc[int(np.argmax(wrong))]
+                raise BadFile(path, f'{name} of utterance "{lone}" is not the same for all seeds')
 
 
 def _speakers_and_truth(
     path: Path, rows: Table, key: Sequence[str], labels: Sequence[str], like: Tested | None
 ) -> tuple[tuple[str, ...], Array]:
-    """Of the rows in order: from the file, or else from ``like``."""
+    """Of the rows in order: from the file, and what it does not tell from ``like``."""
     truths = [f"truth_{label}" for label in labels] if "frame" in key else ["truth"]
-    told = "speaker" in rows and all(name in rows for name in truths)
-    if like is None and not told:
-        raise BadFile(path, f"has no columns speaker and {', '.join(truths)}")
-    if told:
+    absent = [name for name in ("speaker", *truths) if name not in rows]
+    if absent and like is None:
+        raise BadFile(path, f"has no column {absent[0]} (it has {', '.join(rows.columns)})")
+    speakers: tuple[str, ...] = ()
+    truth: Array | None = None
+    if "speaker" in rows:
+        speakers = tuple(rows["speaker"])
+    if not set(truths) & set(absent):
         truth = (
             rows[truths].to_numpy(np.float32) if "frame" in key else _classes(path, rows, labels)
         )
-        return tuple(rows["speaker"]), truth
-    assert like is not None
+    if absent:
+        assert like is not None
+        order = _places(path, rows, key, like)
+        held = like.predictions
+        speakers = speakers or tuple(held.speakers[i] for i in order)
+        truth = held.truth[order] if truth is None else truth
+    assert truth is not None
+    return speakers, truth
+
+
+def _places(path: Path, rows: Table, key: Sequence[str], like: Tested) -> list[int]:
+    """Where each row stands in ``like``, which has the same utterances."""
     held = like.predictions
     frames = [(int(f),) for f in held.frames] if held.frames.size else [()] * len(held.ids)
     places = {(i, *f): place for place, (i, f) in enumerate(zip(held.ids, frames, strict=True))}
@@ -214,11 +282,10 @@ def _speakers_and_truth(
         text = (
             f"{len(unknown)} utterances that the baseline lacks"
             if unknown
-            else (f"not {len(lacking)} utterances of the baseline")
+            else f"not {len(lacking)} utterances of the baseline"
         )
         raise NotComparable(f"{path}: has {text}, such as {(unknown or lacking)[0][0]}")
-    order = [places[name] for name in asked]
-    return tuple(held.speakers[i] for i in order), held.truth[order]
+    return [places[name] for name in asked]
 
 
 def _classes(path: Path, rows: Table, labels: Sequence[str]) -> Array:

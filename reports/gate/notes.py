@@ -38,11 +38,13 @@ def _unlike(baseline: Baseline, candidate: Candidate) -> str:
 
 def _spelled(variant: Mapping[str, Any]) -> dict[str, Any]:  # JSON values of any shape
     flat = {key: value for key, value in variant.items() if key not in ("options", "settings")}
-    return {**flat, **variant.get("options", {}), **variant.get("settings", {})}
+    parts = (variant.get("options"), variant.get("settings"))
+    return flat | {k: v for part in parts if isinstance(part, Mapping) for k, v in part.items()}
 
 
 def _facts(environment: Mapping[str, Any]) -> dict[str, str]:  # JSON values of any shape
     """What of an environment can change a result."""
-    packages = environment.get("packages") or {}
+    packages = environment.get("packages")
+    packages = packages if isinstance(packages, Mapping) else {}
     told = {key: environment.get(key) for key in ("cpu", "gpu", "threads", "device")}
     return {k: str(v) for k, v in {**told, **packages}.items() if k not in ("serlab", "optuna")}

@@ -56,9 +56,9 @@ def record(
               for name, t in held.tested.items()}  # fmt: skip
     proposed, why = _margin(list(values.values()), resolved["metric"])
     terms = {
-        "serlab": str(resolved["serlab"]),
+        "serlab": str(resolved.get("serlab", "")),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": str(resolved["command"]),
+        "command": str(resolved.get("command", "")),
         "study": str(resolved["name"]),
         "arm": arm,
         "variant": held.variant,
@@ -85,7 +85,7 @@ def _complete(held: Candidate, resolved: Mapping[str, Any], arm: str) -> None:
         told = ", ".join(f"{n} {status}" for status, n in held.lost.items())
         raise SerlabError(f"{held.name}: trainings of {arm} without a result: {told}")
     for name, tested in held.tested.items():
-        missing = sorted(set(resolved["seeds"]) - set(tested.predictions.seeds))
+        missing = sorted(set(resolved.get("seeds", ())) - set(tested.predictions.seeds))
         if missing:
             text = f"on {name} seed {missing[0]} of {arm} has not run to its end"
             raise SerlabError(f"{held.name}: {text}")
@@ -109,6 +109,9 @@ def _first_seeds(held: Candidate, extension: Sequence[int]) -> tuple[int, ...]:
 
 def _in_order(tested: Tested, name: str, seeds: Sequence[int]) -> tuple[float, ...]:
     found = dict(zip(tested.predictions.seeds, values_of(tested, name), strict=True))
+    for seed, value in found.items():
+        if not np.isfinite(value):
+            raise SerlabError(f"{tested.corpus}: {title_of(name)} of seed {seed} is undefined")
     return tuple(found[seed] for seed in seeds)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from serlab.bench.contracts import FloatArray, FoldResult, Status
-from serlab.bench.errors import NotComparable, UnknownName
+from serlab.bench.errors import BadFile, NotComparable, UnknownName
 from serlab.bench.statistics.records import ArmPredictions
 from serlab.bench.store import Store
 from serlab.reports.frame import corpus_facts, read_resolved, same_split
@@ -111,6 +111,7 @@ def _tested(
     held = pool(store, corpus, completed)
     if held is None:
         raise NotComparable(f"{store.path}: on {corpus.name} no seed has all its folds completed")
+    _finite(store, corpus, held)
     return Tested(
         corpus=corpus.name,
         predictions=ArmPredictions(
@@ -130,16 +131,28 @@ def _tested(
     )
 
 
+def _finite(store: Store, corpus: CorpusFacts, held: Pooled) -> None:
+    wrong = ~np.isfinite(held.scores).all(axis=(0, 2))
+    if wrong.any():
+        name = held.ids[int(np.argmax(wrong))]
+        text = f'{corpus.name}: a score of utterance "{name}" is no finite number'
+        raise BadFile(store.path / "predictions", text)
+
+
 def _groups(store: Store, number: int, held: Pooled) -> dict[str, tuple[str, ...]]:
     """The groups of each row; none where the run was recorded without."""
     told = store.groups(number)
     if not told.values:
         return {}
     places = {name: place for place, name in enumerate(told.ids)}
-    rows = [
-        places[name.removeprefix(f"{fold}/") if name not in places else name]
+    names = [
+        name if name in places else name.removeprefix(f"{fold}/")
         for name, fold in zip(held.ids, held.folds, strict=True)
     ]
+    absent = [name for name in names if name not in places]
+    if absent:
+        raise BadFile(store.path / "groups", f'has no groups of utterance "{absent[0]}"')
+    rows = [places[name] for name in names]
     return {name: tuple(values[i] for i in rows) for name, values in told.values.items()}
 
 
@@ -152,6 +165,7 @@ def _conditions(
     for part in sorted(p for p in parts if p.startswith(CONDITION)):
         held = pool(store, corpus, completed, part)
         assert held is not None
+        _finite(store, corpus, held)
         if held.ids != clean.ids or not np.array_equal(held.frames, clean.frames):
             raise NotComparable(f"{corpus.name}: {part} has other utterances than the test part")
         found[part.removeprefix(CONDITION)] = held.scores

@@ -13,7 +13,7 @@ import numpy as np
 from serlab.bench.statistics.records import Floats
 from serlab.reports.gate.baseline import Baseline, Floor, Gap, Terms
 from serlab.reports.gate.measures import Apart, Held, between_groups, under_conditions
-from serlab.reports.gate.records import Check, Outcome
+from serlab.reports.gate.records import Check, Kind, Outcome
 from serlab.reports.gate.tested import Tested
 from serlab.reports.words import difference_in, label, margin_words, number, title_of
 
@@ -73,6 +73,8 @@ def _robustness(terms: Terms, name: str, floor: Floor, held: Held | None) -> Che
             sentence=f"the candidate was not tested under {label(name)}",
         )
     unchanged, loss = _mean(held.unchanged), _mean(held.loss)
+    if not np.isfinite(loss):
+        return _undefined(title, "robustness", terms, label(name))
     few, much = unchanged < floor.unchanged, loss > floor.loss
     text = f"{unchanged:.1%} of the predictions stay"
     text += f" (at least {floor.unchanged:.1%})" if few else ""
@@ -90,6 +92,11 @@ def _robustness(terms: Terms, name: str, floor: Floor, held: Held | None) -> Che
             "largest_loss": floor.loss,
         },
     )
+
+
+def _undefined(title: str, kind: Kind, terms: Terms, where: str) -> Check:
+    text = f"{where}: {title_of(terms.metric)} is undefined there"
+    return Check(name=title, kind=kind, outcome=Outcome.NOT_COMPARABLE, sentence=text)
 
 
 def fairness_checks(baseline: Baseline, candidate: Mapping[str, Tested]) -> list[Check]:
@@ -123,6 +130,8 @@ def _fairness(terms: Terms, name: str, gap: Gap, apart: Apart | None) -> Check:
             outcome=Outcome.NOT_COMPARABLE,
             sentence=f"the baseline's utterances have no group {label(name)}",
         )
+    if not np.isfinite(apart.gap):
+        return _undefined(title, "fairness", terms, label(name))
     wide = apart.gap > gap.largest
     levels = ", ".join(f"{label(v)} {number(level)}" for v, level in apart.by_value.items())
     text = f"{title_of(terms.metric)} differs by "

@@ -101,7 +101,7 @@ def selfcheck(baseline: Path) -> Result:
     """The baseline against itself, and controls that must fail.
 
     Raises:
-        SerlabError: it is damaged, of another schema, or too small to be drawn into halves.
+        SerlabError: it is damaged, or of another schema.
     """
     from serlab.reports.gate.baseline import read_baseline
     from serlab.reports.gate.selfcheck import selfcheck as checks_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from serlab.bench.contracts import FoldResult, Measurement, Predictions, Status
+from serlab.bench.contracts import FoldResult, Groups, Measurement, Predictions, Status
 from serlab.bench.store import Store
 
 SPLIT = "0123456789abcdef"
@@ -58,6 +58,14 @@ class FakeStudy:
     """Names of outside corpora."""
     probes: Mapping[str, float] = field(default_factory=dict)
     """What the speaker probe reaches by arm; the others have none."""
+    metric: str = ""
+    """Empty is UA, of traces CCC."""
+    split: str = SPLIT
+    data: str = "d0"
+    groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By group, the value of each speaker."""
+    conditions: Mapping[str, float] = field(default_factory=dict)
+    """By audio condition, the share of the test utterances that are then called the first class."""
     history: tuple[tuple[str, float | None, str], ...] = ()
     """Arm, validation score and state of a search's trials; the first is the best."""
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -90,6 +98,8 @@ def write_fake_run(folder: Path, study: FakeStudy | None = None) -> Path:
                     result = _result(study, arm, corpus, fold, seed, environment)
                     if result is not None:
                         store.append(result)
+    for number in range(len(study.corpora) if study.groups else 0):
+        store.write_groups(number, _groups(study))
     if study.meters:
         for number, arm in enumerate(study.skill):
             store.write_json(f"meters/{number}.json", _meter(study, number, arm, environment))
@@ -128,7 +138,8 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
             "n_utterances": n_utterances(study),
             "n_speakers": len(study.speakers),
             "labels": list(study.labels),
-            "split": SPLIT,
+            "split": study.split,
+            "data": study.data,
             "trace_rate_hz": study.rate_hz if study.target == "traces" else 0.0,
             "notes": list(study.notes),
             "outside": [
@@ -178,7 +189,7 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
         "question": "What is each component worth?",
         "design": study.design,
         "synthetic": study.synthetic,
-        "metric": "ccc" if study.target == "traces" else "ua",
+        "metric": study.metric or ("ccc" if study.target == "traces" else "ua"),
         "margin": 0.02,
         "level": 0.95,
         "base": next(iter(study.skill)),
@@ -219,7 +230,7 @@ def _result(
         trial=_key(arm, corpus, seed, study),
         arm=arm,
         corpus=corpus,
-        split=SPLIT,
+        split=study.split,
         fold=fold,
         seed=seed,
         status=status,
@@ -290,6 +301,45 @@ def _traces(study: FakeStudy, arm: str, fold: str, rng: np.random.Generator) -> 
     )
 
 
+def _groups(study: FakeStudy) -> Groups:
+    """The groups of every utterance, the last one first."""
+    ids = [
+        (f"{speaker}-{c}-{i}", speaker)
+        for speaker in reversed(study.speakers)
+        for c in range(len(study.labels))
+        for i in range(study.per_cell)
+    ]
+    speakers = tuple(speaker for _, speaker in ids)
+    return Groups(
+        ids=tuple(name for name, _ in ids),
+        speakers=speakers,
+        values={g: tuple(of[s] for s in speakers) for g, of in study.groups.items()},
+    )
+
+
+def _under_conditions(study: FakeStudy, held: Predictions) -> Predictions:
+    """With the test part again, as each condition spoils it."""
+    rows = [i for i, part in enumerate(held.parts) if part == "test"]
+    ids, speakers, parts = list(held.ids), list(held.speakers), list(held.parts)
+    scores = [held.scores]
+    for name, share in study.conditions.items():
+        ids += [held.ids[i] for i in rows]
+        speakers += [held.speakers[i] for i in rows]
+        parts += [f"test:{name}"] * len(rows)
+        spoilt = held.scores[rows]
+        if share:
+            spoilt[:: round(1 / share)] = np.eye(len(study.labels), dtype=np.float32)[0]
+        scores.append(spoilt)
+    times = [np.arange(len(held.ids)), *[np.array(rows)] * len(study.conditions)]
+    return Predictions(
+        ids=tuple(ids),
+        speakers=tuple(speakers),
+        parts=tuple(parts),
+        truth=held.truth[np.concatenate(times)],
+        scores=np.concatenate(scores),
+    )
+
+
 def _predictions(study: FakeStudy, arm: str, fold: str, rng: np.random.Generator) -> Predictions:
     """Test predictions of the fold's speaker, and validation ones of the next speaker."""
     if study.target == "traces":
@@ -309,13 +359,14 @@ def _predictions(study: FakeStudy, arm: str, fold: str, rng: np.random.Generator
     said = np.where(right, truth, (truth + rng.integers(1, n_classes, len(rows))) % n_classes)
     scores = np.full((len(rows), n_classes), 0.3 / n_classes, dtype=np.float32)
     scores[np.arange(len(rows)), said] += 0.7
-    return Predictions(
+    held = Predictions(
         ids=tuple(row[0] for row in rows),
         speakers=tuple(row[1] for row in rows),
         parts=tuple(row[2] for row in rows),
         truth=truth.astype(np.int64),
         scores=scores,
     )
+    return _under_conditions(study, held)
 
 
 def _meter(study: FakeStudy, number: int, arm: str, environment: str) -> dict[str, Any]:
