@@ -18,6 +18,7 @@ from serlab.bench.errors import SerlabError, UnknownName
 from serlab.bench.store import Store
 from serlab.bench.trial import fold_items, run_fold
 from serlab.models.variant import make
+from serlab.studies import runner
 from serlab.studies.facts import resolved
 from serlab.studies.plan import Plan, make_plan
 from serlab.studies.specification import Study, load_study
@@ -253,3 +254,25 @@ def without_conditions(held: Plan) -> dict[tuple[str, str], Predictions]:
             assert result.predictions is not None, result.reason
             found[job.arm, fold.name] = result.predictions
     return found
+
+
+def test_unseen_corpora_have_groups_of_their_own(tmp_path: Path) -> None:
+    """Of each left-out corpus its tested utterances, thirds among its own speakers."""
+    head = STUDY.split("[[baselines]]")[0]
+    head = head.format(top='groups = ["sex", "pitch"]', system="majority", set="")
+    corpus = (
+        '[[corpora]]\nname = "synth"\noptions = {{ utterances = 12, speakers = 3, seed = {} }}\n'
+    )
+    path = tmp_path / "unseen.toml"
+    split = '[protocol]\nsplit = "leave-one-corpus-out"\nvalidation = 1\n'
+    path.write_text(head + corpus.format(4) + corpus.format(5) + split, encoding="utf-8")
+    held = make_plan(load_study(str(path)), {})
+    store = Store.create(tmp_path / "run")
+    runner._write_groups(held, store, lambda line: None)
+    assert len(held.grounds) == 2
+    for number, ground in enumerate(held.grounds):
+        groups = store.groups(number)
+        assert set(groups.ids) == set(ground.split.folds[0].test)
+        assert len(groups.ids) == 12
+        assert Counter(groups.values["pitch"]) == {"low": 4, "middle": 4, "high": 4}
+        assert all(groups.values["sex"])
