@@ -12,7 +12,7 @@ from torch import nn
 
 from serlab.bench.cache import Cache
 from serlab.bench.checkpoint import Checkpoint, Facts, load
-from serlab.bench.contracts import Fold, Part, Predictions, System
+from serlab.bench.contracts import Fold, Part, Predictions, System, plain
 from serlab.bench.data import Items
 from serlab.bench.errors import BadValue, NotComparable, SerlabError
 from serlab.bench.features.base import feature
@@ -63,6 +63,7 @@ def predict_checkpoint(
     return Answers(
         trial=facts.spec.key,
         arm=facts.arm,
+        variant=plain(facts.spec.variant),
         corpus=facts.spec.corpus,
         split=facts.spec.split,
         fold=facts.fold,

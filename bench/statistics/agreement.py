@@ -23,6 +23,8 @@ class Answers:
     trial: str
     """Key of the trial spec."""
     arm: str
+    variant: Mapping[str, Any]  # JSON values of any shape
+    """The variant, spelled out."""
     corpus: str
     split: str
     """Hash of the folds."""
@@ -72,7 +74,8 @@ def agreement(first: Answers, second: Answers, *, tolerance: float = 0.0) -> Agr
             bits.
 
     Raises:
-        NotComparable: corpus, split, fold, seed, labels, utterances or truths are not the same.
+        NotComparable: variant, corpus, split, fold, seed, labels, utterances or truths are not
+            the same.
         BadValue: a score is NaN or infinite, an utterance stands there twice, or the tolerance
             is no number from 0.
     """
@@ -103,12 +106,23 @@ def agreement(first: Answers, second: Answers, *, tolerance: float = 0.0) -> Agr
 
 
 def _same_question(first: Answers, second: Answers) -> None:
+    one, other = _spelled(first.variant), _spelled(second.variant)
+    unlike = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    if unlike:
+        told = ", ".join(f"{n}={one.get(n)} and {other.get(n)}" for n in unlike[:3])
+        raise NotComparable(f"the two are no one model: {told}")
     for name in ("corpus", "split", "fold", "seed", "labels"):
-        one, other = getattr(first, name), getattr(second, name)
-        if one != other:
-            raise NotComparable(f"the {name} of one is {one}, and of the other {other}")
+        mine, theirs = getattr(first, name), getattr(second, name)
+        if mine != theirs:
+            raise NotComparable(f"the {name} of one is {mine}, and of the other {theirs}")
     if bool(first.predictions.frames) != bool(second.predictions.frames):
         raise NotComparable("one rates frames, and the other recognises utterances")
+
+
+def _spelled(variant: Mapping[str, Any]) -> dict[str, Any]:  # JSON values of any shape
+    """Everything that a variant says, the system first."""
+    named = {name: variant.get(name) for name in ("system", "preset")}
+    return {**named, **variant.get("options", {}), **variant.get("settings", {})}
 
 
 def _rows(answers: Answers) -> Mapping[Row, int]:

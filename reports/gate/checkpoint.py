@@ -21,7 +21,8 @@ def checkpoint_check(baseline: Baseline, now: Answers, tolerance: float) -> Chec
         tolerance: the largest difference that is none; 0 asks for the same bits.
 
     Raises:
-        NotComparable: the baseline has no such corpus, seed or fold, or other utterances in it.
+        NotComparable: it is of another variant, or the baseline has no such corpus, seed or
+            fold, or other utterances in it.
         BadValue: a score is not finite, or the tolerance is none.
     """
     found = agreement(_recorded(baseline, now), now, tolerance=tolerance)
@@ -70,6 +71,7 @@ def _recorded(baseline: Baseline, now: Answers) -> Answers:
     return Answers(
         trial="",
         arm=baseline.terms.arm,
+        variant=baseline.terms.variant,
         corpus=now.corpus,
         split=held.split,
         fold=now.fold,

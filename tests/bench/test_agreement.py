@@ -16,6 +16,12 @@ from serlab.bench.errors import BadValue, NotComparable
 from serlab.bench.statistics.agreement import Answers, agreement
 
 LABELS = ("anger", "neutral", "sadness")
+VARIANT = {
+    "system": "crnn",
+    "preset": "small",
+    "options": {"pooling": "max"},
+    "settings": {"epochs": 3},
+}
 SCORES = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4], [0.5, 0.4, 0.1]], np.float32)
 
 
@@ -34,8 +40,8 @@ def answers(
         scores=scores,
     )
     known = {
-        "trial": "k", "arm": "base", "corpus": "tiny", "split": "s", "fold": "x", "seed": 0,
-        "labels": LABELS, "predictions": held,
+        "trial": "k", "arm": "base", "variant": VARIANT, "corpus": "tiny",
+        "split": "s", "fold": "x", "seed": 0, "labels": LABELS, "predictions": held,
     }  # fmt: skip
     return Answers(**{**known, **changes})
 
@@ -122,6 +128,9 @@ def test_traces_are_compared_by_frame() -> None:
         (answers(seed=1), "the seed of one is 0, and of the other 1"),
         (answers(split="t"), "the split"),
         (answers(corpus="other"), "the corpus"),
+        (answers(variant={**VARIANT, "system": "li2018"}), "no one model: system="),
+        (answers(variant={**VARIANT, "options": {"pooling": "mean"}}), "no one model: pooling="),
+        (answers(variant={**VARIANT, "settings": {"epochs": 3, "c": 1}}), "no one model: c="),
         (answers(SCORES[:3], ("a", "b", "c"), (0, 1, 2)), r"of the first alone \(1\): d"),
         (answers(ids=("a", "b", "c", "e")), r"of the first alone \(1\): d"),
         (answers(truth=(0, 1, 2, 1)), r"truths differ \(1\): d"),
