@@ -3,8 +3,9 @@
 UA and WA are means of ratios, whose influence functions are exact: speaker s adds to the
 recall of class c the term e_sc = (k_sc - recall_c n_sc) / n_c, with n_sc its utterances and k_sc
 those recognised. As a speaker draws the recall towards itself by its share h_sc = n_sc / n_c,
-its term is divided by sqrt(1 - h_sc), the correction CR2 of Bell and McCaffrey (Survey
-Methodology 28, 2002); with equal shares the table's variance is then the usual one over S - 1.
+its term is divided by sqrt(1 - 2 h_sc + sum_t h_tc^2), the correction CR2 of Bell and McCaffrey
+(Survey Methodology 28, 2002) where speakers differ, which makes the sum of squares unbiased;
+with equal shares the table's variance is then the usual one over S - 1.
 Other metrics have delete-one-speaker jackknife values (Efron and Stein, Annals of Statistics 9,
 1981), those of continuous labels from each speaker's moments. Both are centred, so that the mean
 of a seed's column is the metric itself, not one with its bias corrected.
@@ -80,7 +81,8 @@ def recall_cells(hits: Array, numbers: Array) -> Floats:
     recalls = hits.sum(axis=-3, keepdims=True) / sums
     terms = (hits - recalls * numbers[:, None, :]) / sums
     share = numbers / sums
-    weights = np.where(share < 1, 1 / np.sqrt(np.maximum(1 - share, 1e-12)), 0.0)
+    left = 1 - 2 * share + (share**2).sum(axis=0)
+    weights = np.where(share < 1, 1 / np.sqrt(np.maximum(left, 1e-12)), 0.0)
     influence = (terms * weights[:, None, :]).mean(axis=-1)
     influence = influence - influence.mean(axis=-2, keepdims=True)
     table: Floats = recalls.mean(axis=-1) + np.sqrt(n_speakers * (n_speakers - 1)) * influence

@@ -1,6 +1,8 @@
 """How often the crossed interval is wrong, by simulation; prints a Markdown table.
 
     python tests/bench/calibration.py [--draws 4000] [--seed 0] [--metric ua|wa|ccc|pcc|rmse]
+        [--speakers 4 10 24] [--seeds 3 5 10] [--interactions 0 0.3] [--speaker-sd 0.3]
+        [--seed-sd 0.15] [--utterances 50] [--skew 0.35]
 
 Two arms classify the same utterances of the same speakers under the same seeds. An utterance is
 recognised where a latent value is above 0: a level of its class, plus what speakers, utterances,
@@ -20,8 +22,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +35,8 @@ from serlab.bench.statistics.moments import BY_MOMENTS, Moments, moments
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
+Estimator = Callable[[Floats], tuple[Floats, Floats]]
+"""Variance of the mean of tables (draw, speaker, seed), and its degrees of freedom."""
 
 SHARES = np.array([0.36, 0.26, 0.18, 0.12, 0.08])
 LEVELS = np.array([0.8, 0.65, 0.5, 0.35, 0.2])
@@ -63,7 +67,9 @@ class Setting:
     interaction_sd: float = 0.0
     difference: float = 0.0
     utterances: int = 50
-    """Per speaker, on average."""
+    """Per speaker, at the median."""
+    skew: float = 0.35
+    """Standard deviation of the logarithm of a speaker's number of utterances."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +89,7 @@ def tables(setting: Setting, rng: np.random.Generator, metric: str, draws: int) 
         blocks = [_trace_table(setting, rng, metric) for _ in range(draws // BLOCK)]
         return np.concatenate(blocks)
     for _ in range(draws // BLOCK):
-        numbers = _numbers(setting, rng)
+        numbers = numbers_of(setting, rng)
         hits = _hits(setting, numbers, rng)
         if metric == "wa":
             hits, numbers = hits.sum(axis=-1, keepdims=True), numbers.sum(axis=1, keepdims=True)
@@ -103,10 +109,10 @@ def truth(setting: Setting, metric: str) -> float:
     return float(np.average(by_class, weights=SHARES if metric == "wa" else None))
 
 
-def rates(values: Floats, true: float) -> Rates:
+def rates(values: Floats, true: float, estimator: Estimator = variance_of_mean) -> Rates:
     """How often the interval of each table (draw, speaker, seed) is right."""
     mean = values.mean(axis=(1, 2))
-    variance, df = variance_of_mean(values)
+    variance, df = estimator(values)
     se = np.sqrt(np.maximum(variance, 1e-24))
     return Rates(
         found=float(np.mean(2 * stats.t.sf(np.abs(mean) / se, df) < 0.05)),
@@ -115,9 +121,9 @@ def rates(values: Floats, true: float) -> Rates:
     )
 
 
-def _numbers(setting: Setting, rng: np.random.Generator) -> Counts:
+def numbers_of(setting: Setting, rng: np.random.Generator) -> Counts:
     """Utterances (speaker, class); every class has two speakers at least."""
-    lengths = setting.utterances * np.exp(0.35 * rng.standard_normal(setting.speakers))
+    lengths = setting.utterances * np.exp(setting.skew * rng.standard_normal(setting.speakers))
     numbers = rng.poisson(lengths[:, None] * SHARES)
     numbers[:2] = np.maximum(numbers[:2], 1)
     return numbers.astype(np.int64)
@@ -125,6 +131,18 @@ def _numbers(setting: Setting, rng: np.random.Generator) -> Counts:
 
 def _hits(setting: Setting, numbers: Counts, rng: np.random.Generator) -> Counts:
     """Utterances recognised, (arm, draw, speaker, seed, class)."""
+    held = numbers.ravel() > 0
+    starts = np.concatenate([[0], np.cumsum(numbers.ravel()[held])[:-1]])
+    hits = np.zeros((2, BLOCK, setting.seeds, numbers.size), dtype=np.int64)
+    for arm, right in enumerate(right_answers(setting, numbers, rng)):
+        hits[arm][:, :, held] = np.add.reduceat(right.astype(np.int32), starts, axis=-1)
+    return hits.reshape(2, BLOCK, setting.seeds, *numbers.shape).swapaxes(2, 3)
+
+
+def right_answers(
+    setting: Setting, numbers: Counts, rng: np.random.Generator
+) -> Iterator[npt.NDArray[np.bool_]]:
+    """Whether each arm recognises each utterance, (draw, seed, utterance), speaker by speaker."""
     s, c = numbers.shape
     r, total = setting.seeds, int(numbers.sum())
     owner = np.repeat(np.arange(s * c), numbers.ravel())
@@ -140,14 +158,9 @@ def _hits(setting: Setting, numbers: Counts, rng: np.random.Generator) -> Counts
     gap = split(setting.speaker_sd, s, 1) + split(setting.seed_sd, 1, r)
     gap = gap + split(setting.interaction_sd, s, r) + np.float32(setting.difference)
     shared = normal(UTTERANCE_SD, 1, total)
-    hits = np.zeros((2, BLOCK, r, s * c), dtype=np.int64)
-    held = numbers.ravel() > 0
-    starts = np.concatenate([[0], np.cumsum(numbers.ravel()[held])[:-1]])
-    for arm, sign in enumerate((0.5, -0.5)):
+    for sign in (0.5, -0.5):
         latent = (common + np.float32(sign) * gap).reshape(BLOCK, r, s * c)[:, :, owner]
-        latent += shared + normal(ARM_SD, 1, total) + normal(RUN_SD, r, total)
-        hits[arm][:, :, held] = np.add.reduceat((latent > 0).astype(np.int32), starts, axis=-1)
-    return hits.reshape(2, BLOCK, r, s, c).swapaxes(2, 3)
+        yield latent + shared + normal(ARM_SD, 1, total) + normal(RUN_SD, r, total) > 0
 
 
 # --- traces --------------------------------------------------------------------------------
@@ -224,17 +237,16 @@ def _of_many(setting: Setting, metric: str, sign: float, seeds: Floats) -> Float
     return BY_MOMENTS[metric](held)
 
 
-def _row(speakers: int, seeds: int, interaction: float, args: argparse.Namespace) -> str:
+def _row(setting: Setting, args: argparse.Namespace) -> str:
+    speakers, seeds, interaction = setting.speakers, setting.seeds, setting.interaction_sd
     found = []
     for difference in (0.0, 0.3):
-        setting = Setting(
-            speakers=speakers, seeds=seeds, interaction_sd=interaction, difference=difference
-        )
+        real = replace(setting, difference=difference)
         rng = np.random.default_rng(
             [args.seed, speakers, seeds, bool(interaction), int(difference > 0)]
         )
-        values = tables(setting, rng, args.metric, args.draws)
-        found.append(rates(values, truth(setting, args.metric)))
+        values = tables(real, rng, args.metric, args.draws)
+        found.append(rates(values, truth(real, args.metric)))
     null, real = found
     return (
         f"| {speakers} | {seeds} | {'yes' if interaction else 'no'} | {null.found:.1%} | "
@@ -250,17 +262,26 @@ def main() -> None:
     parser.add_argument("--metric", choices=("ua", "wa", *BY_MOMENTS), default="ua")
     parser.add_argument("--speakers", type=int, nargs="+", default=(4, 10, 24))
     parser.add_argument("--seeds", type=int, nargs="+", default=(3, 5, 10))
+    parser.add_argument("--interactions", type=float, nargs="+", default=(0.0, 0.3))
+    names = ("speaker_sd", "seed_sd", "utterances", "skew")
+    for name in names:
+        kept = getattr(Setting, name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(kept), default=kept)
     args = parser.parse_args()
+    others = {name: getattr(args, name) for name in names}
     start = time.process_time()
     print(
         "| speakers | seeds | interaction | p < 0.05 without a difference | 90 % interval covers 0 "
         "| 90 % interval covers a difference | median df | power at it |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for interaction in (0.0, 0.3):
+    for interaction in args.interactions:
         for speakers in args.speakers:
             for seeds in args.seeds:
-                print(_row(speakers, seeds, interaction, args), flush=True)
+                setting = Setting(
+                    speakers=speakers, seeds=seeds, interaction_sd=interaction, **others
+                )
+                print(_row(setting, args), flush=True)
     print(f"\n{args.draws} draws a row, {args.metric}, {time.process_time() - start:.0f} CPU s")
 
 

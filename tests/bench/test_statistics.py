@@ -193,10 +193,11 @@ def test_wa_of_equally_long_speakers_is_each_speakers_accuracy() -> None:
 
 
 def test_cells_of_unequal_speakers_have_the_variance_cr2_gives() -> None:
-    """V_speaker is the sum of squared terms over 1 - share, centred, by hand for one class."""
+    """V_speaker is the sum of corrected squared terms, centred, by hand for one class."""
     hits, numbers = np.array([[[3]], [[1]], [[2]]]), np.array([[4], [5], [3]])
     recall, share = 6 / 12, numbers[:, 0] / 12
-    terms = (hits[:, 0, 0] - recall * numbers[:, 0]) / 12 / np.sqrt(1 - share)
+    left = 1 - 2 * share + (share**2).sum()
+    terms = (hits[:, 0, 0] - recall * numbers[:, 0]) / 12 / np.sqrt(left)
     expected = ((terms - terms.mean()) ** 2).sum()
     variance, df = variance_of_mean(recall_cells(hits, numbers))
     assert variance == pytest.approx(expected)
