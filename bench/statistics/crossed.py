@@ -104,11 +104,12 @@ def _degrees_of_freedom(
     speaker: Floats, seed: Floats, rest: Floats, n_speakers: int, n_seeds: int
 ) -> Floats:
     n, f_speaker, f_seed = n_speakers * n_seeds, n_speakers - 1, n_seeds - 1
-    raised = (
+    raised = [
         square * (1 + 2 / f)
         for square, f in ((speaker, f_speaker), (seed, f_seed), (rest, f_speaker * f_seed))
-    )
-    df = np.maximum(satterthwaite(*raised, n_speakers, n_seeds), min(f_speaker, f_seed))
+    ]
+    df = satterthwaite(raised[0], raised[1], raised[2], n_speakers, n_seeds)
+    df = np.maximum(df, min(f_speaker, f_seed))
     single = np.minimum(speaker, seed) <= rest * TIES
     df = np.where(single, np.where(speaker >= seed, f_speaker, f_seed), df)
     larger = np.maximum(speaker, seed)
