@@ -21,7 +21,7 @@ PER_CELL = 20
 """Utterances of each speaker and class; a baseline has 16 of them right."""
 
 
-def tested(
+def answers(
     wrong: Any = 4,  # an array-like of any shape that broadcasts
     *,
     n_speakers: int = 6,
