@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 
 import numpy as np
@@ -65,14 +66,18 @@ class Perturbed:
 
     def made(self) -> tuple[AudioSource, Mapping[str, object]]:
         """The original, and all else that the samples depend on."""
-        libraries = {name: version(name) for name in ("numpy", "soxr", "torch")}
         how = replace(self.how, copies=1)
         return self.source, {
             "how": how,
             "number": self.number,
             "version": VERSION,
-            "libraries": libraries,
+            "libraries": _libraries(),
         }
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    return {name: version(name) for name in ("numpy", "soxr", "torch")}
 
 
 def is_of_audio(spec: FeatureSpec) -> bool:

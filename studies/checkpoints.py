@@ -23,9 +23,9 @@ from serlab.bench.train import Diverged
 from serlab.bench.trial import fold_items, predictions, scores_of
 from serlab.bench.typed import build
 from serlab.models.variant import make, resolve
+from serlab.studies.benches import bench_for
 from serlab.studies.grounds import Ground, read_grounds
 from serlab.studies.specification import Arm, CorpusSpec, Study
-from serlab.studies.worker import bench_for
 
 
 def predict_checkpoint(

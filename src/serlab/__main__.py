@@ -207,16 +207,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         commands.load_plugins(getattr(chosen, "plugin", ()))
         code: int = getattr(home, f"{command}_command")(chosen, " ".join(["serlab", *words]))
-        sys.stdout.flush()
     except SerlabError as error:
         sys.stderr.write(f"serlab: {error}\n")
         return 4 if chosen.command == "gate" and isinstance(error, NotComparable) else 2
     except KeyboardInterrupt:
         sys.stderr.write("serlab: stopped; what is finished is kept, run the same command again\n")
         return 130
-    except BrokenPipeError:  # the reader of a pipe, such as head, has gone
+    except BrokenPipeError:
+        code = 0
+    return _flushed(code)
+
+
+def _flushed(code: int) -> int:
+    """The exit code, whether or not the reader of a pipe, such as head, is still there."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,11 +69,12 @@ def _told(result: Result, chosen: Namespace) -> int:
     from serlab.reports.gate.annotations import workflow_commands
     from serlab.reports.gate.outputs import plain_text, write_outputs
 
-    print(plain_text(result))
-    if chosen.annotations:
-        print(workflow_commands(result))
     files = {name: getattr(chosen, name) for name in OUTPUTS if getattr(chosen, name)}
     write_outputs(result, files)
+    with suppress(BrokenPipeError):  # who has stopped to read still gets the exit code
+        print(plain_text(result))
+        if chosen.annotations:
+            print(workflow_commands(result))
     return result.exit_code
 
 

@@ -49,10 +49,10 @@ from serlab.bench.protocols import make_split
 from serlab.bench.trial import Bench, fold_items
 from serlab.models.system import every_input
 from serlab.models.variant import make, resolve
+from serlab.studies.benches import bench_for
 from serlab.studies.grounds import Ground
 from serlab.studies.plan import make_plan
 from serlab.studies.specification import parse
-from serlab.studies.worker import bench_for
 
 RATE_HZ = 16_000
 ALL = Perturbation(copies=3, snr_db=(10, 30), warp=(0.9, 1.1), speed=(0.9, 1.1))

@@ -27,11 +27,12 @@ from serlab.bench.statistics.agreement import Answers, agreement
 from serlab.bench.store import Store
 from serlab.bench.trial import run_fold
 from serlab.models.variant import make
-from serlab.studies import checkpoints, worker
+from serlab.studies import benches, checkpoints
+from serlab.studies.benches import bench_for
 from serlab.studies.checkpoints import predict_checkpoint
 from serlab.studies.plan import make_plan
 from serlab.studies.specification import Study, load_study
-from serlab.studies.worker import FoldTrainable, Order, bench_for
+from serlab.studies.worker import FoldTrainable, Order
 
 STUDY = """
 question = "Is it the same?"
@@ -64,9 +65,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 @pytest.fixture(autouse=True)
 def _no_bench_is_left() -> Iterator[None]:
     """A process that asks a model has not trained it."""
-    worker._BENCHES.clear()
+    benches._BENCHES.clear()
     yield
-    worker._BENCHES.clear()
+    benches._BENCHES.clear()
 
 
 def study(
@@ -104,7 +105,7 @@ def trained(asked: Study, path: Path, n_ground: int = 0, n_fold: int = 0) -> Fol
     bench = bench_for(job.ground, system, Cache())
     result = run_fold(job.trial, job.arm, fold, system, bench, keep=keep)
     assert result.status is Status.COMPLETED, result.reason
-    worker._BENCHES.clear()
+    benches._BENCHES.clear()
     return result
 
 
@@ -291,7 +292,7 @@ def test_only_the_test_part_is_computed(tmp_path: Path, monkeypatch: pytest.Monk
         computed.update(u.id for u in utterances)  # type: ignore[attr-defined]
         return extract(spec, utterances, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(worker, "extract", telling)
+    monkeypatch.setattr(benches, "extract", telling)
     now = agrees(path, result)
     assert computed == set(now.predictions.ids)
 
@@ -390,7 +391,7 @@ def test_features_of_another_width(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         found = extract(spec, utterances, **more)  # type: ignore[arg-type]
         return {i: np.concatenate([x, x], axis=1) for i, x in found.items()}
 
-    monkeypatch.setattr(worker, "extract", wider)
+    monkeypatch.setattr(benches, "extract", wider)
     with pytest.raises(NotComparable, match="its input vector had"):
         predict_checkpoint(path, roots={})
 

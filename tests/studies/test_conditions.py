@@ -19,10 +19,10 @@ from serlab.bench.store import Store
 from serlab.bench.trial import fold_items, run_fold
 from serlab.models.variant import make
 from serlab.studies import runner
+from serlab.studies.benches import bench_for
 from serlab.studies.facts import resolved
 from serlab.studies.plan import Plan, make_plan
 from serlab.studies.specification import Study, load_study
-from serlab.studies.worker import bench_for
 
 STUDY = """
 question = "Does it hold under noise?"

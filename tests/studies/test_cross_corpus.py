@@ -16,10 +16,10 @@ from serlab.bench.data import Normaliser
 from serlab.bench.errors import SerlabError
 from serlab.bench.trial import run_fold
 from serlab.models.variant import make
+from serlab.studies.benches import bench_for
 from serlab.studies.facts import resolved
 from serlab.studies.plan import Plan, make_plan, refuse_leaks
 from serlab.studies.specification import load_study
-from serlab.studies.worker import bench_for
 
 SYNTH = '[[corpora]]\nname = "synth"\noptions = {{ utterances = 48, speakers = 4, seed = {} }}\n'
 STUDY = """

@@ -13,10 +13,10 @@ from serlab.bench.contracts import Status
 from serlab.bench.errors import BadValue, SerlabError
 from serlab.bench.trial import run_fold
 from serlab.models.variant import make
+from serlab.studies.benches import bench_for
 from serlab.studies.facts import arm_facts, resolved
 from serlab.studies.plan import Plan, make_plan, refuse_leaks
 from serlab.studies.specification import load_study
-from serlab.studies.worker import bench_for
 
 STUDY = """
 question = "What runs?"

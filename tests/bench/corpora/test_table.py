@@ -20,10 +20,10 @@ from serlab.bench.features.base import feature
 from serlab.bench.protocols import make_split
 from serlab.bench.trial import run_fold
 from serlab.models.variant import make
+from serlab.studies.benches import bench_for
 from serlab.studies.facts import resolved
 from serlab.studies.plan import make_plan
 from serlab.studies.specification import load_study
-from serlab.studies.worker import bench_for
 
 STUDY = """
 question = "Do supplied features do?"
