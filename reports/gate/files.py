@@ -143,14 +143,14 @@ def _read(path: Path) -> Table:
 
     csv = path.suffix.lower() == ".csv"
     try:
-        rows = _csv(path) if csv else pq.read_table(path).to_pandas(ignore_metadata=True)
+        if csv:
+            return _csv(path)
+        table = pq.read_table(path)
+        table.validate(full=True)  # texts that are no UTF-8
+        return table.to_pandas(ignore_metadata=True)
     except (OSError, ValueError, pa.ArrowException, pd.errors.ParserWarning) as error:
         what = "CSV" if csv else "Parquet"
         raise BadFile(path, f"is not readable as {what}: {error}") from None
-    twice = rows.columns[rows.columns.duplicated()]
-    if len(twice):
-        raise BadFile(path, f"has the column {twice[0]} twice")
-    return rows
 
 
 def _csv(path: Path) -> Table:

@@ -257,7 +257,7 @@ def test_a_gap_between_groups(tmp_path: Path) -> None:
     recorded = gated.baseline(tmp_path, base)
     gap = recorded.terms.fairness["sex"]
     assert (gap.measured, gap.largest) == (pytest.approx(0.1), pytest.approx(0.15))
-    held = checks(recorded, gated.answers(np.array([2, 5] * 3)[:, None, None]))["fairness sex"]
+    held = checks(recorded, gated.answers(np.array([4, 5] * 3)[:, None, None]))["fairness sex"]
     assert held.outcome is Outcome.PASS
     wide = np.array([[1, 1, 1, 1], [6, 6, 6, 8]] * 3)[:, None, :]
     found = checks(recorded, gated.shuffled(gated.answers(wide)))
