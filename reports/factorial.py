@@ -250,7 +250,7 @@ def _numbers(term: Term, block: Block) -> dict[str, object]:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One row of a table as text; ``strong`` where it is separable from nothing."""
+    """One row of a table as text; ``strong`` where it is separable from 0."""
 
     name: str
     cells: tuple[str, ...]
@@ -303,16 +303,21 @@ def _separable(term: Term, block: Block) -> bool:
 
 def _sentence(found: Attribution, block: Block) -> str:
     name = block.study.metric
-    largest = max(found.shapley, key=lambda term: abs(term.estimate.mean))
+    shown = [term for term in found.shapley if _separable(term, block)]
     together = [
         f"{name_of(term)} ({difference_in(term.estimate.mean, name, sign=True)})"
         for term in found.effects
         if len(term.changes) == 2 and _separable(term, block)
     ]
-    beyond = f"Shown to work together or against each other: {listed(together)}."
+    share = "no change's share is separable from 0"
+    if shown:
+        largest = max(shown, key=lambda term: abs(term.estimate.mean))
+        size = difference_in(largest.estimate.mean, name, sign=True)
+        share = f"the largest that is shown is that of {name_of(largest)}, {size}"
+    beyond = "No interaction of two changes is shown."
+    if together:
+        beyond = f"Shown to work together or against each other: {listed(together)}."
     return (
         f"All {len(found.shapley)} changes together are worth {title_of(name)} "
-        f"{interval(found.total, sign=True)}; the largest share is that of {name_of(largest)}, "
-        f"{difference_in(largest.estimate.mean, name, sign=True)}. "
-        + (beyond if together else "No interaction of two changes is shown.")
+        f"{interval(found.total, sign=True)}; {share}. {beyond}"
     )

@@ -96,8 +96,10 @@ def _lacking(effect: Effect, width: str) -> str:
     """About how many seeds or speakers more would find a difference of the margin."""
     needs = {"seed": effect.more_seeds, "speaker": effect.more_speakers}
     more = {noun: need.more for noun, need in needs.items() if need and need.more is not None}
-    if not more or 0 in more.values():
+    if 0 in more.values() or not effect.estimate.squares.estimable:
         return ""
+    if not more:
+        return f"; to find one of {width} it takes both more seeds and more speakers"
     told = [plural(n, f"more {noun}") for noun, n in more.items()]
     alone = [f"no number of {noun}s alone would" for noun in needs if noun not in more]
     tail = f" ({alone[0]})" if alone else ""

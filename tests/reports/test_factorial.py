@@ -27,6 +27,7 @@ from serlab.reports.factorial import (
 from serlab.reports.frame import load_frame
 from serlab.reports.records import Block
 from serlab.reports.report import write_report
+from serlab.studies.specification import load_study
 
 LEVELS = {
     "pooling": ("attention", "mean"),
@@ -106,6 +107,7 @@ def test_the_planted_interaction_is_shown_and_no_other(found: Attribution, block
     assert all(t.p_holm is not None and t.p_holm >= 0.05 for t in pairs.values())
     told = lines_of(found, block)
     assert "against each other: " in told.sentence
+    assert "the largest that is shown is that of filters=time" in told.sentence
     strong = {line.name for line in told.effects if line.strong}
     assert "pooling=mean × filters=time" in strong or "filters=time × pooling=mean" in strong
 
@@ -243,6 +245,14 @@ def test_a_grid_that_is_no_factorial_says_why_on_the_page(fake: ModuleType, tmp_
     text = page.read_text(encoding="utf-8")
     assert "The effects of the grid are not told apart: filters=time is not compared" in text
     assert not (page.parent / "tables" / "attribution.csv").exists()
+
+
+def test_the_shipped_study_is_a_full_factorial() -> None:
+    """Its grid names the base's own levels, so that eight arms are all combinations of three."""
+    study = load_study("factorial_quick")
+    assert study.design == "grid"
+    assert len(study.arms) == 8
+    assert max(arm.name.count("=") for arm in study.arms) == 3
 
 
 @pytest.fixture

@@ -197,8 +197,9 @@ def test_an_unclear_comparison_says_what_it_lacks(run: Path) -> None:
     assert "about 7 more seeds or 1 more speaker would find one of 2 points" in told(some, one)
     assert "1 more speaker would find" in told(never, one)
     assert "(no number of seeds alone would)" in told(never, one)
-    assert "would find" not in told(never, never)
+    assert "takes both more seeds and more speakers" in told(never, never)
     assert "would find" not in told(enough, some)
+    assert "more seed" not in told(enough, enough)
 
 
 def test_inline_forest_marks_what_is_separable(run: Path) -> None:
