@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ class CorpusTerms:
     n_speakers: int
     values: tuple[float, ...]
     """The metric of each seed, those of the extension last; proves that it is still the same."""
+
+    def __post_init__(self) -> None:
+        """Checks what a hand may have changed."""
+        if not self.split:
+            raise BadValue("split", self.split, f"the hash of the folds of {self.name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +179,8 @@ def write_baseline(path: Path, terms: Mapping[str, Any], tested: Mapping[str, Te
     except OSError as error:
         raise BadFile(path, f"cannot write the baseline here: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return read_baseline(path)
 
 
@@ -236,7 +243,12 @@ def _same_metric(baseline: Baseline) -> None:
         if set(tested.predictions.seeds) != set(terms.every):
             text = f"{list(tested.predictions.seeds)}, and {FILE} names {list(terms.every)}"
             raise BadFile(baseline.path / PREDICTIONS, f"has the seeds {text}")
-        found = dict(zip(tested.predictions.seeds, values_of(tested, terms.metric), strict=True))
+        try:
+            values = values_of(tested, terms.metric)
+        except BadValue as error:
+            text = f"metric {terms.metric} is none of such predictions: {error}"
+            raise NotComparable(f"{baseline.path / FILE}: {corpus.name}: {text}") from None
+        found = dict(zip(tested.predictions.seeds, values, strict=True))
         now = [found[seed] for seed in terms.every]
         if len(now) != len(corpus.values) or not np.allclose(now, corpus.values, atol=1e-6):
             raise NotComparable(
