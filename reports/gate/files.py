@@ -164,13 +164,13 @@ def _csv(path: Path) -> Table:
 
 
 def _of_corpus(path: Path, rows: Table, corpus: str) -> Table:
+    if not len(rows):
+        raise BadFile(path, "has no row")
     if "corpus" in rows:
         known = set(rows["corpus"].astype(str))
         if corpus not in known:
             raise UnknownName("corpus of the predictions", corpus, known, where=str(path))
         rows = rows[rows["corpus"] == corpus]
-    if not len(rows):
-        raise BadFile(path, "has no row")
     return rows.reset_index(drop=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +30,7 @@ def gate_record_command(chosen: Namespace, typed: str) -> int:
         margin=chosen.margin,
         replace=chosen.replace,
     )
-    print(terms_words(held))
+    _print(terms_words(held))
     return 0
 
 
@@ -72,10 +73,21 @@ def _told(result: Result, chosen: Namespace) -> int:
     files = {name: getattr(chosen, name) for name in OUTPUTS if getattr(chosen, name)}
     write_outputs(result, files)
     with suppress(BrokenPipeError):  # who has stopped to read still gets the exit code
-        print(plain_text(result))
+        _print(plain_text(result))
         if chosen.annotations:
-            print(workflow_commands(result))
+            _print(workflow_commands(result))
     return result.exit_code
+
+
+def _print(text: str) -> None:
+    """To an output that may lack characters, such as a file on Windows; a minus sign stays one."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        plain = text.replace("\N{MINUS SIGN}", "-")
+        text = plain.encode(encoding, "backslashreplace").decode(encoding)
+    print(text)
 
 
 def _seeds(text: str) -> tuple[int, ...]:
