@@ -21,12 +21,17 @@ class Progress:
     """
 
     def __init__(self, total: int, done: int, out: TextIO | None = None) -> None:
-        self.out = out or sys.stderr
+        self._out = out
         self.total, self.done, self.before = total, done, done
         self.problems = 0
         self.best: tuple[float, str] | None = None
         self.started = time.monotonic()
         self.shown = 0.0
+
+    @property
+    def out(self) -> TextIO:
+        """Looked up when needed: Ray pickles this, and what stands there in a test cannot be."""
+        return self._out or sys.stderr
 
     def fold(self, arm: str, status: str, reason: str) -> None:
         """Counts one fold, and says at once what went wrong with it."""
