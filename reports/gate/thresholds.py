@@ -26,7 +26,7 @@ def floors(tested: Mapping[str, Tested], metric: str) -> dict[str, Floor]:
     return {
         name: Floor(
             unchanged=max(0.0, _mean(held.unchanged) - _allowance(held.unchanged, ALLOWED)),
-            loss=_mean(held.loss) + _allowance(held.loss, ALLOWED),
+            loss=max(0.0, _mean(held.loss)) + _allowance(held.loss, ALLOWED),
             measured_unchanged=_mean(held.unchanged),
             measured_loss=_mean(held.loss),
         )
@@ -75,10 +75,11 @@ def _robustness(terms: Terms, name: str, floor: Floor, held: Held | None) -> Che
     unchanged, loss = _mean(held.unchanged), _mean(held.loss)
     if not np.isfinite(loss):
         return _undefined(title, "robustness", terms, label(name))
+    verb = "gains" if loss < 0 else "loses"
     few, much = unchanged < floor.unchanged, loss > floor.loss
     text = f"{unchanged:.1%} of the predictions stay"
     text += f" (at least {floor.unchanged:.1%})" if few else ""
-    text += f", {title_of(terms.metric)} loses {difference_in(loss, terms.metric, sign=True)}"
+    text += f", {title_of(terms.metric)} {verb} {difference_in(loss, terms.metric)}"
     text += f" (at most {margin_words(round(floor.loss, 4), terms.metric)})" if much else ""
     return Check(
         name=title,
