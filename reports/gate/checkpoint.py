@@ -15,6 +15,8 @@ from serlab.reports.words import plural
 def checkpoint_check(baseline: Baseline, now: Answers, tolerance: float) -> Check:
     """Whether a model says what it said, within a tolerance of its scores.
 
+    An utterance that is given another class fails it, however small the difference.
+
     Args:
         baseline: holds the predictions of the same seed and fold.
         now: what the model says of that fold's test part.
@@ -26,10 +28,11 @@ def checkpoint_check(baseline: Baseline, now: Answers, tolerance: float) -> Chec
         BadValue: a score is not finite, or the tolerance is none.
     """
     found = agreement(_recorded(baseline, now), now, tolerance=tolerance)
+    holds = found.holds and not found.changed
     return Check(
         name=f"checkpoint {now.corpus} fold {now.fold} seed {now.seed}",
         kind="checkpoint",
-        outcome=Outcome.PASS if found.holds else Outcome.FAIL,
+        outcome=Outcome.PASS if holds else Outcome.FAIL,
         sentence=_sentence(found),
         numbers={
             "n_utterances": found.n_utterances,
@@ -47,7 +50,7 @@ def _sentence(found: Agreement) -> str:
         return f"the model says the same of {of}, bit for bit"
     where = f"largest difference of a score {found.largest:.3g}, {found.label} of {found.at}"
     text = f"{len(found.changed)} of {of} are given another class; {where}"
-    if found.holds:
+    if found.holds and not found.changed:
         return f"{text}; within the tolerance of {found.tolerance:g}"
     beyond = f"{len(found.beyond)} differ by more than {found.tolerance:g}"
     return f"{text}; {beyond}"

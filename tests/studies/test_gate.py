@@ -22,6 +22,7 @@ STUDY = """
 question = "Does it still learn?"
 seeds = [0, 1, 2, 3]
 max_epochs = 3
+keep_models = true
 groups = ["sex"]
 [base]
 system = "li2018"
@@ -86,6 +87,11 @@ def test_from_a_run_to_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [c.name for c in found.checks[1:3]] == ["robustness gain_up", "fairness sex"]
     assert of_run(same, "base").tested["synth"].predictions.seeds == (0, 1)
     assert {r.arm for r in Store(same).records()} == {"base"}
+
+    model = sorted((same / "models").iterdir())[0]
+    (kept,) = judged(tmp_path, 0, "--checkpoint", str(model)).checks
+    assert kept.name.startswith("checkpoint synth fold group")
+    assert kept.sentence == "the model says the same of 24 utterances, bit for bit"
 
     words = ("--study", str(study), "--out", str(same))
     assert main(["gate", "check", "--baseline", str(tmp_path / "baseline"), *words]) == 2
