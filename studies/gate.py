@@ -29,6 +29,20 @@ class Trainer:
     plugins: tuple[str, ...] = ()
     say: Callable[[str], None] = print
 
+    def terms(self) -> dict[str, dict[str, object]]:
+        """What makes its results comparable, by corpus: labels, and the hashes of split and data.
+
+        Raises:
+            SerlabError: a corpus or the protocol does not fit.
+        """
+        from serlab.studies.plan import make_plan  # torch costs a second
+
+        grounds = make_plan(self.study, self.roots, audit=False).grounds
+        return {
+            g.corpus.name: {"labels": g.split.labels, "split": g.split.hash, "data": g.data}
+            for g in grounds
+        }
+
     def train(self, seeds: Sequence[int]) -> Path:
         """Trains what is not in the folder yet, and returns the folder.
 

@@ -95,32 +95,57 @@ def _lost(candidate: Candidate) -> Check | None:
 
 
 def _same_study(baseline: Baseline, candidate: Candidate) -> None:
-    """Raises NotComparable where the candidate was measured otherwise."""
+    """Raises NotComparable where the candidate was measured otherwise, or lacks seeds."""
+    measured = {
+        name: {"labels": t.predictions.labels, "split": t.predictions.split, "data": t.data}
+        for name, t in candidate.tested.items()
+    }
+    same_terms(baseline, candidate.name, candidate.metric, measured)
+    for name, tested in candidate.tested.items():
+        held = tested.predictions.seeds
+        missing = [str(seed) for seed in baseline.terms.seeds if seed not in held]
+        if missing:
+            text = f"it lacks the seeds {listed(missing)} of the baseline"
+            raise NotComparable(f"{candidate.name}: {name}: {text}")
+
+
+TERMS = {"labels": "classes", "split": "split", "data": "hash of utterances and labels"}
+"""What must be the same on a corpus, and how it is called."""
+
+
+def same_terms(
+    baseline: Baseline, name: str, metric: str, corpora: Mapping[str, Mapping[str, object]]
+) -> None:
+    """Finds a candidate measured, or about to be, as the baseline was.
+
+    Args:
+        baseline: what it is held against.
+        name: of the candidate, for messages.
+        metric: empty where it is not told.
+        corpora: by corpus, the values of `TERMS`; empty ones are not told.
+
+    Raises:
+        NotComparable: a value is another.
+    """
     terms = baseline.terms
-    if candidate.metric and candidate.metric != terms.metric:
-        text = f"{candidate.metric}, and the baseline's is {terms.metric}"
-        raise NotComparable(f"{candidate.name}: its metric is {text}")
-    unlike = set(candidate.tested) ^ {c.name for c in terms.corpora}
+    if metric and metric != terms.metric:
+        text = f"{metric}, and the baseline's is {terms.metric}"
+        raise NotComparable(f"{name}: its metric is {text}")
+    unlike = set(corpora) ^ {c.name for c in terms.corpora}
     if unlike:
         names = listed(sorted(unlike))
-        raise NotComparable(f"{candidate.name}: the corpora differ: {names} in one of the two only")
+        raise NotComparable(f"{name}: the corpora differ: {names} in one of the two only")
     for corpus in terms.corpora:
-        mine = candidate.tested[corpus.name]
-        held = mine.predictions
-        _same(candidate, corpus.name, "classes", held.labels, corpus.labels)
-        _same(candidate, corpus.name, "split", held.split, corpus.split)
-        _same(candidate, corpus.name, "hash of utterances and labels", mine.data, corpus.data)
-        missing = [seed for seed in terms.seeds if seed not in held.seeds]
-        if missing:
-            text = f"it lacks the seeds {listed([*map(str, missing)])} of the baseline"
-            raise NotComparable(f"{candidate.name}: {corpus.name}: {text}")
+        for key, what in TERMS.items():
+            mine, theirs = corpora[corpus.name][key], getattr(corpus, key)
+            if mine and theirs and mine != theirs:
+                one, other = (_shown(value) for value in (mine, theirs))
+                text = f"its {what}: {one}; the baseline's: {other}"
+                raise NotComparable(f"{name}: {corpus.name}: {text}")
 
 
-def _same(candidate: Candidate, corpus: str, what: str, mine: object, theirs: object) -> None:
-    if mine and theirs and mine != theirs:
-        shown = [", ".join(map(str, x)) if isinstance(x, tuple) else x for x in (mine, theirs)]
-        text = f"its {what}: {shown[0]}; the baseline's: {shown[1]}"
-        raise NotComparable(f"{candidate.name}: {corpus}: {text}")
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 # --- accuracy ------------------------------------------------------------------------------

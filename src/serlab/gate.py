@@ -155,6 +155,7 @@ def _table(held: Baseline, arm: str, asked: Asked) -> Found:
 
 
 def _study(held: Baseline, arm: str, asked: Asked) -> Found:
+    from serlab.reports.gate.judge import same_terms
     from serlab.reports.gate.tested import of_run
     from serlab.studies.gate import Trainer, candidate_study, new_folder
 
@@ -169,6 +170,7 @@ def _study(held: Baseline, arm: str, asked: Asked) -> Found:
         plugins=tuple(asked.plugins),
         say=asked.say,
     )
+    same_terms(held, asked.study, study.metric, trainer.terms())
     asked.say(f"the candidate is trained in {trainer.folder}")
 
     def extended(seeds: Sequence[int]) -> Candidate:
