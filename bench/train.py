@@ -103,7 +103,7 @@ class Trainer:
 
     def _stage(self, network: nn.Module, stage: Stage, curves: dict[str, list[float]]) -> int:
         settings = stage.training
-        trained = _select_parameters(network, stage.trains)
+        trained = select_parameters(network, stage.trains)
         optimiser = make_optimiser(trained, settings)
         feeds = [self._feed(stage, name) for name in stage.streams]
         n_batches = feeds[0].n_batches
@@ -111,12 +111,12 @@ class Trainer:
         averaged = _averaged(network, settings)
         best = _Best()
         for epoch in range(settings.epochs):
-            _training_mode(network)
+            training_mode(network)
             totals: dict[str, list[Tensor]] = {}
             for step in range(n_batches):
                 progress = (epoch + step / n_batches) / settings.epochs
                 batches = [self._batch(feed, stage, progress) for feed in feeds]
-                terms = self._step(network, batches, stage, optimiser, trained)
+                terms = training_step(network, batches, stage, optimiser, trained)
                 for name, value in terms.items():
                     totals.setdefault(name, []).append(value)
                 schedule.step()
@@ -149,32 +149,6 @@ class Trainer:
         batch = feed.shown.batch(chosen, progress, stage.name)
         batch = augment(batch, self.augmentation, feed.items.rates, feed.rng)
         return _smooth(batch, stage.training.label_smoothing).to(self.device)
-
-    def _step(
-        self,
-        network: nn.Module,
-        batches: Sequence[Batch],
-        stage: Stage,
-        optimiser: torch.optim.Optimizer,
-        trained: Sequence[nn.Parameter],
-    ) -> dict[str, Tensor]:
-        bf16 = stage.training.precision == "bf16"
-        terms: dict[str, Tensor] = {}
-        for batch in batches:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                output = network(batch)
-            found: Mapping[str, Tensor] = network.losses(output.float(), batch)  # type: ignore[operator]
-            for name in stage.losses:
-                if name in found:
-                    terms[name] = terms[name] + found[name] if name in terms else found[name]
-        loss = torch.stack([stage.losses[name] * term for name, term in terms.items()]).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if stage.training.gradient_clip:
-            nn.utils.clip_grad_norm_(trained, stage.training.gradient_clip)
-        optimiser.step()
-        parts = {n: term.detach() for n, term in terms.items()} if len(stage.losses) > 1 else {}
-        return {"loss": loss.detach(), **parts}
 
     def _log(
         self,
@@ -217,6 +191,36 @@ class Trainer:
                 best.state = copy.deepcopy(network.state_dict())
 
 
+def training_step(
+    network: nn.Module,
+    batches: Sequence[Batch],
+    stage: Stage,
+    optimiser: torch.optim.Optimizer,
+    trained: Sequence[nn.Parameter],
+) -> dict[str, Tensor]:
+    """One update from a mini-batch of each of a stage's streams, all on the network's device.
+
+    Gives "loss" and, where there are several, the stage's own terms.
+    """
+    bf16 = stage.training.precision == "bf16"
+    terms: dict[str, Tensor] = {}
+    for batch in batches:
+        with torch.autocast(batch.targets.device.type, torch.bfloat16, enabled=bf16):
+            output = network(batch)
+        found: Mapping[str, Tensor] = network.losses(output.float(), batch)  # type: ignore[operator]
+        for name in stage.losses:
+            if name in found:
+                terms[name] = terms[name] + found[name] if name in terms else found[name]
+    loss = torch.stack([stage.losses[name] * term for name, term in terms.items()]).sum()
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if stage.training.gradient_clip:
+        nn.utils.clip_grad_norm_(trained, stage.training.gradient_clip)
+    optimiser.step()
+    parts = {n: term.detach() for n, term in terms.items()} if len(stage.losses) > 1 else {}
+    return {"loss": loss.detach(), **parts}
+
+
 def _quality(items: Items, scores: FloatArray) -> tuple[float, float, str]:
     """Loss, score and the score's name: cross-entropy and UA, or 1 - CCC and CCC."""
     truth = items.truth()
@@ -242,7 +246,7 @@ def _averaged(network: nn.Module, settings: TrainingSettings) -> AveragedModel |
     return AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
 
 
-def _select_parameters(network: nn.Module, prefixes: Sequence[str]) -> list[nn.Parameter]:
+def select_parameters(network: nn.Module, prefixes: Sequence[str]) -> list[nn.Parameter]:
     """The parameters that a stage trains; gradients of the others are switched off."""
     chosen = []
     for name, parameter in network.named_parameters():
@@ -253,7 +257,7 @@ def _select_parameters(network: nn.Module, prefixes: Sequence[str]) -> list[nn.P
     return chosen
 
 
-def _training_mode(network: nn.Module) -> None:
+def training_mode(network: nn.Module) -> None:
     """Training mode, but for modules all of whose parameters are frozen: they stay as they are."""
     network.train()
     for module in network.modules():

@@ -8,7 +8,7 @@ from typing import Any
 
 from serlab.bench.contracts import Scalar, Variant
 from serlab.bench.features.base import feature
-from serlab.models.system import every_input, example_sizes
+from serlab.bench.shapes import every_input, example_sizes
 from serlab.models.variant import SYSTEMS, make, options_of, resolve, settings_class
 
 TAGS = {

@@ -14,8 +14,6 @@ from serlab.bench.contracts import (
     Sizes,
     Stage,
     Stream,
-    System,
-    Target,
     TrainingSettings,
     Unlabelled,
     Variant,
@@ -23,37 +21,10 @@ from serlab.bench.contracts import (
 from serlab.bench.errors import BadValue
 from serlab.bench.features.base import feature
 from serlab.bench.perturb import is_of_audio
+from serlab.bench.shapes import every_input
 from serlab.models.variant import load_option
 
 S = TypeVar("S")
-
-STAND_IN = 32
-
-
-def every_input(system: System) -> dict[str, FeatureSpec]:
-    """The inputs that a system is tested on and those of its further streams."""
-    found = dict(system.inputs())
-    for stream in system.streams().values():
-        found.update(stream.inputs)
-    return found
-
-
-def example_sizes(
-    system: System, n_classes: int, *, n_corpora: int = 1, target: Target = "emotion"
-) -> Sizes:
-    """Sizes of data in the form that a system reads, with eight speakers, to build it alone.
-
-    An input whose number of values only a corpus knows has `STAND_IN` values.
-    """
-    made = {name: feature(spec) for name, spec in every_input(system).items()}
-    return Sizes(
-        n_classes=n_classes,
-        n_speakers=8,
-        n_features={name: one.n_values or STAND_IN for name, one in made.items()},
-        rate_hz={name: one.rate_hz for name, one in made.items()},
-        n_corpora=n_corpora,
-        target=target,
-    )
 
 
 class BaseSystem(Generic[S]):

@@ -35,8 +35,8 @@ from serlab.bench.meters.environment import fingerprint
 from serlab.bench.meters.latency import percentiles, time_calls
 from serlab.bench.meters.size import count_macs, count_parameters
 from serlab.bench.seeds import generator, torch_seeded
+from serlab.bench.shapes import example_sizes
 from serlab.bench.store import Store
-from serlab.models.system import example_sizes
 from serlab.models.variant import make
 
 RATE_HZ = 16_000

@@ -21,7 +21,7 @@ from serlab.bench.features.base import feature
 from serlab.bench.groups import DEFAULT, known_groups
 from serlab.bench.metrics.base import metric
 from serlab.bench.perturb import is_of_audio
-from serlab.models.system import example_sizes
+from serlab.bench.shapes import example_sizes
 from serlab.models.variant import SYSTEMS, make
 from serlab.studies.grounds import Ground, read_grounds
 from serlab.studies.specification import Arm, Study

@@ -14,7 +14,7 @@ from serlab.bench.data import Batch
 from serlab.bench.example import example_batch
 from serlab.bench.features.base import feature
 from serlab.bench.seeds import torch_seeded
-from serlab.models.system import STAND_IN, every_input
+from serlab.bench.shapes import STAND_IN, every_input
 from serlab.models.variant import SYSTEMS, make, options_of, resolve
 
 NETWORKS = [

@@ -26,8 +26,8 @@ from serlab.bench.corpora.relabel import beside
 from serlab.bench.data import Rated
 from serlab.bench.features.base import feature
 from serlab.bench.protocols import make_split
+from serlab.bench.shapes import STAND_IN, every_input
 from serlab.bench.trial import Bench, run_fold
-from serlab.models.system import STAND_IN, every_input
 from serlab.models.variant import make, resolve
 
 LABELS = ("anger", "happiness", "neutral", "sadness")

@@ -46,8 +46,8 @@ from serlab.bench.perturb import (
     warped,
 )
 from serlab.bench.protocols import make_split
+from serlab.bench.shapes import every_input
 from serlab.bench.trial import Bench, fold_items
-from serlab.models.system import every_input
 from serlab.models.variant import make, resolve
 from serlab.studies.benches import bench_for
 from serlab.studies.grounds import Ground

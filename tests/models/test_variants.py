@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from serlab.bench.contracts import Scalar, Target
 from serlab.bench.data import Batch
 from serlab.bench.errors import BadValue, SerlabError, UnknownName
-from serlab.bench.train import _select_parameters
+from serlab.bench.train import select_parameters
 from serlab.models.describe import describe, describe_text
 from serlab.models.variant import (
     SYSTEMS,
@@ -73,7 +73,7 @@ def test_every_option_trains(system: str, slot: str, option: str) -> None:
     for stage in built.system.stages():
         built.network.train()
         built.network.zero_grad(set_to_none=True)
-        trained = _select_parameters(built.network, stage.trains)
+        trained = select_parameters(built.network, stage.trains)
         assert trained, stage.name
         built.loss(stage).backward()
         for name, parameter in built.network.named_parameters():
@@ -106,7 +106,7 @@ def signature(built: Built) -> dict[str, Tensor]:
     found = {"scores": built.network(built.batch()).scores.detach()}
     for stage in built.system.stages():
         built.network.zero_grad(set_to_none=True)
-        _select_parameters(built.network, stage.trains)
+        select_parameters(built.network, stage.trains)
         loss = built.loss(stage, progress=0.1)
         loss.backward()
         found[f"{stage.name}.loss"] = loss.detach()
