@@ -110,7 +110,7 @@ def run_command(chosen: Namespace, typed: str) -> int:
     out = Path(chosen.out or Path("runs") / study.name)
     if chosen.plan:
         return _show_plan(study, roots)
-    from serlab.studies.meter import meter_arms
+    from serlab.studies.meter_arms import meter_arms
     from serlab.studies.runner import run_study
 
     device = device_of(chosen.device)

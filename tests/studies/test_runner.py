@@ -20,7 +20,7 @@ from serlab.bench.errors import Leak, SerlabError
 from serlab.bench.store import Store
 from serlab.studies import runner
 from serlab.studies.facts import resolved
-from serlab.studies.meter import main as meter_main
+from serlab.studies.meter_arms import main as meter_main
 from serlab.studies.plan import make_plan, refuse_leaks
 from serlab.studies.specification import Study, load_study
 from serlab.studies.worker import FoldTrainable, Order, jobs_of, validation_score

@@ -1,6 +1,6 @@
 """The pass after the trials: each variant's latency and size, in a fresh process, one by one.
 
-``python -m serlab.studies.meter RUN ARM`` measures one arm of a finished run and writes
+``python -m serlab.studies.meter_arms RUN ARM`` measures one arm of a finished run and writes
 ``meters/<hash>.json``; `meter_arms` starts these processes.
 """
 
@@ -79,7 +79,7 @@ def meter_arms(store: Store, say: Callable[[str], None]) -> None:
     ]
     for n, arm in enumerate(todo, 1):
         say(f"measuring latency and size {n}/{len(todo)}: {arm}")
-        command = [sys.executable, "-m", "serlab.studies.meter", str(store.path), arm]
+        command = [sys.executable, "-m", "serlab.studies.meter_arms", str(store.path), arm]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
