@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serlab.reports.gate.records import Check, Outcome, Result
+from serlab.reports.gate.records import QUIET, Check, Outcome, Result
 from serlab.reports.gate.words import worst_first
 from serlab.reports.words import clean
 
@@ -16,11 +16,10 @@ def workflow_commands(result: Result) -> str:
     What passed is one notice: the verdict. Slices that were not judged are left to the report.
     """
     title = f"serlab gate {result.command}"
-    quiet = (Outcome.PASS, Outcome.NOT_JUDGED)
     lines = [
         _command(_level(check, result), f"{title}: {check.name}", check.sentence)
         for check in worst_first(result.checks)
-        if check.outcome not in quiet
+        if check.outcome not in QUIET
     ]
     if not lines:
         lines.append(_command("notice", title, result.sentence))

@@ -52,6 +52,7 @@ def _element_of(check: Check, result: Result) -> str:
         Outcome.FAIL: "failure",
         Outcome.NOT_COMPARABLE: "error",
         Outcome.NOT_JUDGED: "skipped",
+        Outcome.UNCLEAR: "skipped",
     }
     return ends.get(check.outcome, "")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from serlab.reports.gate.records import Check, Outcome, Result
+from serlab.reports.gate.records import QUIET, Check, Outcome, Result
 from serlab.reports.gate.words import (
     difference_of,
     grounds,
@@ -50,7 +50,7 @@ def _left_out(n: int) -> str:
 
 def _lines(result: Result) -> list[str]:
     gating, slices = parted(result)
-    lost = [check for check in slices if check.outcome not in (Outcome.PASS, Outcome.NOT_JUDGED)]
+    lost = [check for check in slices if check.outcome not in QUIET]
     lines = [
         f"### serlab gate {_md(result.command)}: {result.outcome.value}",
         "",

@@ -12,7 +12,7 @@ from serlab.bench.errors import BadFile, BadValue, UnknownName
 from serlab.bench.typed import build
 from serlab.reports.gate.junit import junit_xml
 from serlab.reports.gate.markdown import job_summary, markdown
-from serlab.reports.gate.records import Check, Outcome, Result
+from serlab.reports.gate.records import QUIET, Check, Outcome, Result
 from serlab.reports.gate.words import (
     grounds,
     parted,
@@ -26,14 +26,13 @@ from serlab.reports.words import clean, duration
 
 SCHEMA = 1
 """Of the JSON; another number is another meaning of its keys."""
-_QUIET = (Outcome.PASS, Outcome.NOT_JUDGED)
 _DERIVED = ("outcome", "exit_code", "sentence")
 
 
 def plain_text(result: Result) -> str:
     """The result for a terminal: the verdict, what it rests on, and all that did not pass."""
     gating, slices = parted(result)
-    lost = [check for check in slices if check.outcome not in _QUIET]
+    lost = [check for check in slices if check.outcome not in QUIET]
     others = worst_first(check for check in (*gating, *lost) if check is not told(result))
     wide = max((len(check.outcome.value) for check in others), default=0)
     lines = [clean(result.sentence), f"  {subject(result)}"]

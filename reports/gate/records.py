@@ -20,10 +20,15 @@ class Outcome(StrEnum):
     """A slice that has lost; it does not fail the gate."""
     NOT_JUDGED = "not judged"
     """A slice that tells nothing, such as one of a single speaker; it does not fail the gate."""
+    UNCLEAR = "unclear"
+    """A slice whose loss is neither shown nor ruled out; it does not fail the gate."""
     INCONCLUSIVE = "inconclusive"
     NOT_COMPARABLE = "not comparable"
     FAIL = "fail"
 
+
+QUIET = (Outcome.PASS, Outcome.NOT_JUDGED, Outcome.UNCLEAR)
+"""What is counted rather than told."""
 
 EXIT_CODES: Mapping[Outcome, int] = {
     Outcome.FAIL: 1,
@@ -84,7 +89,7 @@ class Result:
         Where nothing was judged, nothing was compared: that is no pass.
         """
         found = {check.outcome for check in self.checks}
-        if found <= {Outcome.NOT_JUDGED}:
+        if found <= {Outcome.NOT_JUDGED, Outcome.UNCLEAR}:
             return Outcome.NOT_COMPARABLE
         order = (*EXIT_CODES, Outcome.WARN)
         return next((worst for worst in order if worst in found), Outcome.PASS)

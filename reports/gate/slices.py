@@ -18,6 +18,8 @@ from serlab.reports.gate.records import Check, Outcome
 from serlab.reports.gate.tested import Tested
 from serlab.reports.words import difference_in, margin_words, number
 
+OUTCOMES = {"pass": Outcome.PASS, "fail": Outcome.WARN, "inconclusive": Outcome.UNCLEAR}
+
 Rows = npt.NDArray[np.bool_]
 
 
@@ -73,12 +75,13 @@ def _slice(
             outcome=Outcome.NOT_JUDGED,
             sentence=str(error),
         )
-    lost = found.verdict == "fail"
+    outcome = OUTCOMES[found.verdict]
+    lost = outcome is Outcome.WARN
     tail = f"; it has lost more than {margin_words(terms.margin, held)}" if lost else ""
     return Check(
         name=f"slice {name}",
         kind="slice",
-        outcome=Outcome.WARN if lost else Outcome.PASS,
+        outcome=outcome,
         sentence=f"{interval_words(found, held)}{tail}",
         numbers={"difference": found.mean, "low": found.low, "high": found.high,
                  "n_utterances": len(pair[0].ids) if rows is None else int(rows.sum())},

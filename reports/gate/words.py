@@ -9,7 +9,7 @@ from serlab.reports.gate.baseline import Baseline
 from serlab.reports.gate.records import EXIT_CODES, Check, Outcome, Result
 from serlab.reports.words import clean, count, in_points, margin_words, number, plural, title_of
 
-WORST_FIRST = (*EXIT_CODES, Outcome.WARN, Outcome.NOT_JUDGED, Outcome.PASS)
+WORST_FIRST = (*EXIT_CODES, Outcome.WARN, Outcome.UNCLEAR, Outcome.NOT_JUDGED, Outcome.PASS)
 
 
 def worst_first(checks: Iterable[Check]) -> list[Check]:

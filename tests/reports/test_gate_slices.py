@@ -76,6 +76,19 @@ def test_a_group_that_is_lost(tmp_path: Path) -> None:
     assert "slice sex=" not in found
 
 
+def test_a_loss_that_is_neither_shown_nor_ruled_out_is_unclear(tmp_path: Path) -> None:
+    """Women who lose unevenly: worse by more than the margin, with an interval across it."""
+    sex = {"sex": ["f", "m"] * 5}
+    wrong = np.array([12, 4, 0, 4, 12, 4, 0, 4, 8, 4])[:, None, None] + np.arange(3)[:, None] % 2
+    base = gated.answers(4, n_speakers=10, groups=sex)
+    recorded = replace_fairness(gated.baseline(tmp_path, base), 1.0)
+    found = checks(recorded, gated.answers(wrong, n_speakers=10))
+    unclear = found["slice sex=f"]
+    assert unclear.outcome is Outcome.UNCLEAR
+    assert float(unclear.numbers["low"]) < -0.02 < float(unclear.numbers["high"])
+    assert "lost" not in unclear.sentence
+
+
 @pytest.mark.parametrize("change", [3, -3])
 def test_one_speaker_tells_nothing(tmp_path: Path, change: int) -> None:
     """A group of one speaker, or a class that one alone has, is not judged, and says why."""
