@@ -34,6 +34,13 @@ def build(cls: type[Any], table: object, where: str) -> Any:  # an instance of c
     return cls(**values)
 
 
+def listed(table: Any, key: str, single: type | tuple[type, ...]) -> Any:  # what TOML holds
+    """The table with a list of one where one value stands for it."""
+    if not isinstance(table, Mapping) or not isinstance(table.get(key), single):
+        return table
+    return {**table, key: [table[key]]}
+
+
 def _typed(hint: Any, value: Any, where: str) -> Any:  # any annotation and any value
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:

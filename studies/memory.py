@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from serlab.bench.store import Store
 from serlab.studies.plan import Job, Plan
-from serlab.studies.specification import Range, Search
+from serlab.studies.space import Range, Search
 
 if TYPE_CHECKING:
     import optuna

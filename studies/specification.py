@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from serlab.bench.conditions import CONDITIONS, condition
 from serlab.bench.contracts import ProtocolSpec, Scalar, Variant
 from serlab.bench.errors import BadFile, BadValue, SerlabError, UnknownName
-from serlab.bench.typed import build
-from serlab.models.variant import SYSTEMS, check_option, check_setting, resolve, settings_class
+from serlab.bench.meters.records import Dtype
+from serlab.bench.typed import build, listed
+from serlab.models.variant import SYSTEMS, resolve
 from serlab.studies.catalogue import shipped
+from serlab.studies.space import Search, parse_search
 
 Table = Mapping[str, Any]  # what a TOML table holds
 Design = Literal["ablate", "grid", "search"]
@@ -63,40 +66,47 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Meters:
-    """The serial pass after the trials."""
+    """The serial pass after the trials: every combination of the lists is measured.
+
+    The first of each list makes the combination that tables and figures show.
+    """
 
     latency: bool = True
-    seconds: float = 3.0
-    """Length of the utterance that is timed."""
+    """False leaves the pass out."""
+    devices: tuple[str, ...] = ("",)
+    """"cpu", "cuda" or "cuda:1"; an empty text means the one that the trials ran on."""
+    dtypes: tuple[Dtype, ...] = ("fp32",)
+    batches: tuple[int, ...] = (1,)
+    """Utterances a call."""
+    seconds: tuple[float, ...] = (3.0,)
+    """Length of each utterance."""
+    threads: int = 0
+    """0 means those of a trial."""
+    processes: int = 3
+    """Fresh processes that measure the same, one after the other."""
     calls: int = 100
+    """Timed calls a process, fewer where these take longer than ``limit_s``."""
+    limit_s: float = 20.0
+    training: bool = True
+    """Whether a training step is measured as well."""
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
-        if self.seconds <= 0:
-            raise BadValue("meters.seconds", self.seconds, "a number above 0")
-        if self.calls < 1:
-            raise BadValue("meters.calls", self.calls, "an integer of at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Range:
-    """A numeric hyperparameter's search range."""
-
-    low: float
-    high: float
-    log: bool = False
-    step: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """An Optuna search over slots and hyperparameters, judged on validation speakers."""
-
-    trials: int = 20
-    seed: int = 0
-    storage: str = ""
-    """Database URL; empty means an SQLite file in the run's folder."""
-    space: Mapping[str, Range | tuple[Scalar, ...]] = field(default_factory=dict)
+        """Checks the lists and the numbers."""
+        for name in ("devices", "dtypes", "batches", "seconds"):
+            held = getattr(self, name)
+            if not held or len(set(held)) < len(held):
+                raise BadValue(f"meters.{name}", list(held), "one or more different values")
+        for device in self.devices:
+            if not re.fullmatch(r"(cpu|cuda(:\d+)?)?", device):
+                raise BadValue("meters.devices", device, '"cpu", "cuda", "cuda:1" or ""')
+        counts = [("threads", self.threads, 0), ("processes", self.processes, 1)]
+        counts += [("calls", self.calls, 1), *(("batches", n, 1) for n in self.batches)]
+        for name, count, low in counts:
+            if count < low:
+                raise BadValue(f"meters.{name}", count, f"an integer of at least {low}")
+        for name, spent in (("limit_s", self.limit_s), *(("seconds", s) for s in self.seconds)):
+            if not 0 < spent < float("inf"):
+                raise BadValue(f"meters.{name}", spent, "a number of seconds above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,8 +241,10 @@ def parse(table: Table, name: str) -> Study:
             "protocol": build(ProtocolSpec, table.get("protocol", {}), "protocol"),
             "conditions": _conditions(table.get("robustness", {})),
             "resources": build(Resources, table.get("resources", {}), "resources"),
-            "meters": build(Meters, table.get("meters", {}), "meters"),
-            "search": _search(table["search"], base) if design == "search" else None,
+            "meters": build(
+                Meters, listed(table.get("meters", {}), "seconds", (int, float)), "meters"
+            ),
+            "search": parse_search(table["search"], base) if design == "search" else None,
         },
         "",
     )
@@ -335,50 +347,4 @@ def _product(choices: Mapping[str, Sequence[Scalar]]) -> list[dict[str, Scalar]]
     found: list[dict[str, Scalar]] = [{}]
     for name, options in choices.items():
         found = [{**known, name: option} for known in found for option in options]
-    return found
-
-
-def _search(table: Table, base: Variant) -> Search:
-    """The search with its space checked against the base's slots and hyperparameters."""
-    if not isinstance(table, dict):
-        raise BadValue("search", table, "a table with trials and space")
-    space: dict[str, Range | tuple[Scalar, ...]] = {}
-    settings = {f.name: f for f in fields(settings_class(base.system))}
-    for name, values in dict(table.get("space", {})).items():
-        where = f"search.space.{name}"
-        if isinstance(values, list) and values:
-            check = _checker(name, base, settings, where)
-            space[name] = tuple(check(value) for value in values)
-        elif isinstance(values, dict) and name in settings:
-            space[name] = _range(values, settings[name], where)
-        else:
-            _checker(name, base, settings, where)
-            raise BadValue(where, values, "a list of values, or a table with low and high")
-    if not space:
-        raise BadValue("search.space", {}, "at least one slot or hyperparameter")
-    found: Search = build(Search, {**table, "space": space}, "search")
-    if found.trials < 1:
-        raise BadValue("search.trials", found.trials, "an integer of at least 1")
-    return found
-
-
-def _checker(name: str, base: Variant, settings: Mapping[str, Field[Any]], where: str) -> Any:
-    """What checks one value of a slot or hyperparameter of the space."""
-    if name in base.options:
-        return lambda value: check_option(name, value, where=where)
-    if name in settings:
-        return lambda value: check_setting(settings[name], value, where=where)
-    raise UnknownName(f"slot or setting of {base.system}", name, (*base.options, *settings),
-                      where="search.space")  # fmt: skip
-
-
-def _range(values: Table, setting: Field[Any], where: str) -> Range:
-    found: Range = build(Range, values, where)
-    kind = type(setting.default)
-    if kind not in (int, float):
-        raise BadValue(where, dict(values), "a list of values")
-    for end in ("low", "high"):
-        check_setting(setting, kind(getattr(found, end)), where=f"{where}.{end}")
-    if found.low >= found.high or (found.log and found.low <= 0):
-        raise BadValue(where, dict(values), "low below high, and above 0 where log is true")
     return found

@@ -9,7 +9,8 @@ import pytest
 
 from serlab.bench.errors import SerlabError
 from serlab.studies.catalogue import shipped, shipped_questions
-from serlab.studies.specification import Range, load_study, parse
+from serlab.studies.space import Range
+from serlab.studies.specification import load_study, parse
 
 GOOD = """
 question = "What is it worth?"
