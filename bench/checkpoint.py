@@ -148,7 +148,7 @@ def save(keep: Keep, built: Any, sizes: Sizes, normaliser: Normaliser) -> None:
     from safetensors.torch import save as packed
 
     statistics = normaliser.statistics if normaliser.mode == "train" else {}
-    tensors = {_MODEL + name: value for name, value in _state(built).items()}
+    tensors = {_MODEL + name: value for name, value in state_of(built).items()}
     for pair, (mean, deviation) in statistics.items():
         tensors[_name("mean", *pair)] = torch.from_numpy(mean)
         tensors[_name("deviation", *pair)] = torch.from_numpy(deviation)
@@ -160,7 +160,7 @@ def save(keep: Keep, built: Any, sizes: Sizes, normaliser: Normaliser) -> None:
     temporary.replace(keep.path)
 
 
-def _state(built: Any) -> dict[str, Tensor]:  # as System.build
+def state_of(built: Any) -> dict[str, Tensor]:  # as System.build
     """Copies of what was learnt, each in memory of its own."""
     if isinstance(built, nn.Module):
         return {k: t.cpu().clone(memory_format=_PLAIN) for k, t in built.state_dict().items()}

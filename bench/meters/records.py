@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from serlab.bench.contracts import Measurement, Target, Variant, digest
-from serlab.bench.errors import BadValue
+from serlab.bench.errors import BadValue, UnknownName
+from serlab.bench.typed import build
 
 SCHEMA = 1
 
@@ -40,13 +41,16 @@ class Cell:
     """Whether a training step is measured as well."""
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
+        """Checks the numbers and the dtype; 3 seconds are 3.0, with the same key."""
+        if self.dtype not in get_args(Dtype):
+            raise UnknownName("dtype", self.dtype, get_args(Dtype))
         for name, low in (("batch", 1), ("threads", 1), ("calls", 1)):
             if getattr(self, name) < low:
                 raise BadValue(name, getattr(self, name), f"an integer of at least {low}")
         for name in ("seconds", "limit_s"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise BadValue(name, getattr(self, name), "a number of seconds above 0")
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     @property
     def key(self) -> str:
@@ -92,3 +96,17 @@ class Measured:
     """Operators without a formula, for which MACs are null."""
     environment: Mapping[str, object] = field(default_factory=dict)
     schema: int = SCHEMA
+
+
+def measured_of(table: Mapping[str, Any], where: str = "") -> Measured:  # JSON values
+    """What `contracts.plain` made JSON of.
+
+    Raises:
+        SerlabError: it is no such record, or one of another schema; ``where`` names its file.
+    """
+    if table.get("schema") != SCHEMA:
+        raise BadValue(f"{where}: schema".removeprefix(": "), table.get("schema"), str(SCHEMA))
+    timed = table.get("train_ns", {})
+    steps = {name: tuple(spent) for name, spent in timed.items()}
+    found: Measured = build(Measured, {**table, "train_ns": steps}, where)
+    return found
