@@ -1,0 +1,186 @@
+"""The ratio of two calls' times, judged beside that of a call and its twin from the same run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from serlab.bench.errors import BadValue
+from serlab.bench.statistics.records import Floats
+
+LEVEL = 0.95
+FEWEST = 3
+"""Processes from which there is an interval."""
+
+Verdict = Literal["faster", "slower", "no difference shown", "no verdict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """The time of one call over another's, from several processes.
+
+    The bounds and ``between`` are nan where the processes are too few, and ``note`` says so.
+    """
+
+    ratio: float
+    """Geometric mean over the processes."""
+    low: float
+    high: float
+    level: float
+    within: float
+    """Standard deviation of the log ratio from round to round of a process (root mean square)."""
+    between: float
+    """Standard deviation of the processes' log ratios."""
+    n_processes: int
+    n_rounds: int
+    """Of all processes together."""
+    note: str = ""
+
+    @property
+    def estimable(self) -> bool:
+        """Whether there is an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def furthest(self) -> float:
+        """The logarithm of the bound that is furthest from 1, without its sign."""
+        return max(abs(math.log(self.low)), abs(math.log(self.high)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What B's time over A's shows, beside that of A's twin over A's."""
+
+    verdict: Verdict
+    """What B is beside A."""
+    floor: float
+    """The difference that two copies of A may show, as a share: a half for 1.5."""
+    smallest: float
+    """The difference that such a run shows with a probability of 80 %, as a share."""
+    note: str = ""
+    """Why there is no verdict, or no difference shown."""
+
+
+def log_ratios(above: npt.ArrayLike, below: npt.ArrayLike) -> Floats:
+    """The logarithm of the ratio of two calls' times in each round of a process.
+
+    Args:
+        above: nanoseconds (round, repeat).
+        below: those of the other call, in the same rounds.
+
+    Returns:
+        The difference of the mean logarithms, (round,).
+
+    Raises:
+        BadValue: shapes are unlike, there is no round, or a time is not above 0.
+
+    Example:
+        >>> log_ratios([[200, 800]], [[100, 400]]).round(3)
+        array([0.693])
+    """
+    one, other = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    if one.shape != other.shape or one.ndim != 2 or not one.size:
+        raise BadValue("times", (one.shape, other.shape), "two arrays (round, repeat) of one shape")
+    if not (one > 0).all() or not (other > 0).all():
+        least = min(one.min(), other.min())
+        raise BadValue("time of a call", f"{least:g} ns", "more than the clock's step")
+    found: Floats = np.log(one).mean(axis=1) - np.log(other).mean(axis=1)
+    return found
+
+
+def ratio_of(processes: Sequence[Floats], *, level: float = LEVEL) -> Ratio:
+    """The ratio over processes, each of which counts once, by the median of its rounds.
+
+    The interval is Student's on the logarithms: rounds of one process share its memory layout
+    and its neighbours, so the process is the unit (Kalibera and Jones, "Rigorous benchmarking
+    in reasonable time", ISMM 2013).
+
+    Args:
+        processes: the log ratios of each process's rounds, as `log_ratios` gives them.
+        level: of the interval.
+
+    Raises:
+        BadValue: there is no process.
+
+    Example:
+        >>> import numpy as np
+        >>> found = ratio_of([np.log([2.0, 2.2]), np.log([2.1, 2.1]), np.log([2.0, 2.0])])
+        >>> f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
+        '2.07 [1.93, 2.21]'
+    """
+    if not processes:
+        raise BadValue("processes", 0, "at least one that was measured")
+    logs = np.array([np.median(rounds) for rounds in processes])
+    mean, n = float(logs.mean()), len(logs)
+    half = between = math.nan
+    if n >= FEWEST:
+        from scipy.stats import t  # it costs a second
+
+        between = float(logs.std(ddof=1))
+        half = between / math.sqrt(n) * float(t.isf((1 - level) / 2, n - 1))
+    variances = [np.var(rounds, ddof=1) if len(rounds) > 1 else math.nan for rounds in processes]
+    return Ratio(
+        ratio=math.exp(mean),
+        low=math.exp(mean - half),
+        high=math.exp(mean + half),
+        level=level,
+        within=float(np.sqrt(np.mean(variances))),
+        between=between,
+        n_processes=n,
+        n_rounds=sum(len(rounds) for rounds in processes),
+        note="" if n >= FEWEST else f"an interval needs {FEWEST} processes, there are {n}",
+    )
+
+
+def judge(ratio: Ratio, again: Ratio) -> Judged:
+    """Whether B is faster or slower than A.
+
+    It is where the interval of the ratio excludes 1 and the ratio itself lies beyond the floor:
+    the bound of the A/A interval that is furthest from 1, turned either way.
+
+    Args:
+        ratio: B's time over A's.
+        again: the time of A's twin over A's, from the same rounds.
+
+    Example:
+        >>> import numpy as np
+        >>> same = ratio_of([np.array([x, x]) for x in (-0.002, 0.001, 0.002)])
+        >>> more = ratio_of([np.array([x, x]) for x in (0.09, 0.10, 0.11)])
+        >>> judge(more, same).verdict, judge(same, same).verdict
+        ('slower', 'no difference shown')
+    """
+    if not ratio.estimable or not again.estimable:
+        nan, note = math.nan, ratio.note or again.note
+        return Judged(verdict="no verdict", floor=nan, smallest=nan, note=note)
+    effect, note = math.log(ratio.ratio), ""
+    verdict: Verdict = "no difference shown"
+    if ratio.low <= 1 <= ratio.high:
+        note = "the interval holds 1"
+    elif abs(effect) <= again.furthest:
+        note = "the difference is within what two copies of A show"
+    else:
+        verdict = "faster" if effect < 0 else "slower"
+    return Judged(
+        verdict=verdict,
+        floor=math.expm1(again.furthest),
+        smallest=math.expm1(_smallest(ratio, again)),
+        note=note,
+    )
+
+
+def _smallest(ratio: Ratio, again: Ratio) -> float:
+    """The log ratio that both conditions let through in 80 % of such runs."""
+    from scipy.stats import t
+
+    from serlab.bench.statistics.power import POWER, detectable  # scipy costs a second
+
+    if not ratio.between > 0:
+        return again.furthest
+    df, se = ratio.n_processes - 1, ratio.between / math.sqrt(ratio.n_processes)
+    beyond = again.furthest + se * float(t.isf(1 - POWER, df))
+    return max(beyond, detectable(se, df, alpha=1 - ratio.level))

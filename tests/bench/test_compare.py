@@ -1,0 +1,236 @@
+"""Two calls in turns, and what their ratio shows: order, drift, floor and verdict."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from serlab.bench.errors import BadValue
+from serlab.bench.meters import compare
+from serlab.bench.meters.compare import ORDERS, Turns, interleave
+from serlab.bench.statistics.ratios import Ratio, judge, log_ratios, ratio_of
+
+
+class Clock:
+    """A clock that calls move on; each takes ``drift`` more than the one before it."""
+
+    def __init__(self, drift: int = 0) -> None:
+        self.now, self.drift, self.n = 0, drift, 0
+
+    def call(self, takes: int) -> Callable[[], None]:
+        def run() -> None:
+            self.now += takes + self.drift * self.n
+            self.n += 1
+
+        return run
+
+    def perf_counter_ns(self) -> int:
+        return self.now
+
+    def perf_counter(self) -> float:
+        return self.now / 1e9
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(compare, "time", made)
+    return made
+
+
+def named(order: list[str], name: str) -> Callable[[], None]:
+    return lambda: order.append(name)
+
+
+def test_rounds_mirror_themselves_and_are_balanced() -> None:
+    """Every round reads the same backwards; nobody follows anybody more often than the rest."""
+    order: list[str] = []
+    found = interleave(
+        named(order, "a"), named(order, "b"), named(order, "t"), rounds=6, limit_s=100
+    )
+    kept = order[6 * found.warm_up :]
+    rounds = ["".join(kept[i : i + 6]) for i in range(0, 36, 6)]
+    assert [one[:3] for one in rounds] == list(ORDERS)
+    assert all(one == one[::-1] for one in rounds)
+    follows = Counter(zip(kept, [*kept[1:], kept[0]], strict=True))
+    assert {n for (x, y), n in follows.items() if x == y} == {2}
+    assert {n for (x, y), n in follows.items() if x != y} == {5}
+
+
+def test_every_time_goes_to_its_own_call(clock: Clock) -> None:
+    """Two times a round for each of the three, of that call alone."""
+    found = interleave(clock.call(100), clock.call(300), clock.call(200), rounds=7)
+    assert found == Turns(
+        a=((100, 100),) * 7, b=((300, 300),) * 7, again=((200, 200),) * 7, warm_up=10
+    )
+
+
+def test_steady_drift_cancels_within_a_round(clock: Clock) -> None:
+    """Each call's two places in a round have the same mean, whatever the slope."""
+    clock.drift = 50
+    found = interleave(clock.call(1000), clock.call(1000), clock.call(1000), rounds=6)
+    sums = [np.sum(times, axis=1) for times in (found.a, found.b, found.again)]
+    assert (sums[0] == sums[1]).all()
+    assert (sums[0] == sums[2]).all()
+    assert sums[0][0] < sums[0][-1]
+
+
+def test_limit_ends_the_rounds_but_never_before_three(clock: Clock) -> None:
+    """A round of 6 s under a limit of 20 s ends in the fourth; one of 60 s is made thrice."""
+    second = 1_000_000_000
+    calls = [clock.call(second) for _ in range(3)]
+    assert len(interleave(*calls, limit_s=20).a) == 4
+    slow = interleave(*[clock.call(10 * second) for _ in range(3)], limit_s=20)
+    assert (len(slow.a), slow.warm_up) == (3, 1)
+
+
+def test_garbage_collector_is_off_only_within() -> None:
+    """It does not run in the middle of a call, and is back afterwards, also after an error."""
+    seen: list[bool] = []
+    interleave(lambda: seen.append(gc.isenabled()), int, int, rounds=3)
+    assert seen
+    assert not any(seen)
+    with pytest.raises(ZeroDivisionError):
+        interleave(lambda: 1 // 0, int, int)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("limit_s", 0.0), ("limit_s", -1.0), ("limit_s", math.inf), ("rounds", 2)]
+)
+def test_limits_that_measure_nothing_are_refused(key: str, value: float) -> None:
+    """No time, endless time, or too few rounds."""
+    with pytest.raises(BadValue):
+        interleave(int, int, int, **{key: value})  # type: ignore[arg-type]
+
+
+class Event:
+    """Stands in for a CUDA event: it notes the clock's time when it is recorded."""
+
+    clock: Clock
+    waits: list[int]
+
+    def __init__(self, *, enable_timing: bool) -> None:
+        assert enable_timing
+        self.at = -1
+
+    def record(self) -> None:
+        self.at = self.clock.now
+
+    def elapsed_time(self, end: Event) -> float:
+        assert self.waits[-1] >= end.at, "read before the device was waited for"
+        return (end.at - self.at) / 1e6
+
+
+def test_cuda_events_time_each_call(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a device of paper: events around every call, read after one wait a round."""
+    Event.clock, Event.waits = clock, []
+    devices: list[str] = []
+
+    class On:
+        def __init__(self, device: str) -> None:
+            devices.append(device)
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *error: object) -> None: ...
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "device", On)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: Event.waits.append(clock.now))
+    found = interleave(
+        clock.call(1000), clock.call(3000), clock.call(1000), rounds=3, device="cuda:1"
+    )
+    assert found.a == found.again == ((1000, 1000),) * 3
+    assert found.b == ((3000, 3000),) * 3
+    assert devices == ["cuda:1"]
+    assert len(Event.waits) == 2 * (found.warm_up + 3)
+
+
+def spread(mean: float, sd: float, n: int = 5) -> Ratio:
+    """A ratio whose processes have exactly this mean and spread of their logarithms."""
+    logs = np.linspace(-1, 1, n)
+    logs = mean + sd * logs / logs.std(ddof=1)
+    return ratio_of([np.full(10, log) for log in logs])
+
+
+def test_ratio_is_the_mean_of_the_processes_medians() -> None:
+    """An outlier of a round moves nothing; bounds are Student's on the logarithms."""
+    logs = [np.array([0.1, 0.1, 9.0]), np.array([0.2, 0.2, 0.2]), np.array([0.3, -9.0, 0.3])]
+    found = ratio_of(logs)
+    assert found.ratio == pytest.approx(math.exp(0.2))
+    assert found.between == pytest.approx(0.1)
+    half = 4.302653 * 0.1 / math.sqrt(3)
+    assert math.log(found.low) == pytest.approx(0.2 - half)
+    assert math.log(found.high) == pytest.approx(0.2 + half)
+    assert (found.n_processes, found.n_rounds) == (3, 9)
+
+
+def test_spread_within_is_that_of_the_rounds() -> None:
+    """Root mean square of the processes' own standard deviations."""
+    found = ratio_of([np.array([0.0, 0.2]), np.array([0.0, 0.0])])
+    assert found.within == pytest.approx(math.sqrt(0.02 / 2))
+
+
+def test_two_processes_give_no_verdict() -> None:
+    """There is a ratio, no interval, and the reason."""
+    pair = ratio_of([np.zeros(5), np.ones(5)])
+    assert not pair.estimable
+    judged = judge(pair, pair)
+    assert judged.verdict == "no verdict"
+    assert judged.note == "an interval needs 3 processes, there are 2"
+    assert math.isnan(judged.smallest)
+
+
+def test_verdict_needs_the_interval_and_the_floor() -> None:
+    """Faster or slower only beyond both; the note tells what held it back."""
+    quiet, loud = spread(0.0, 0.002), spread(0.03, 0.02)
+    assert judge(spread(-0.05, 0.004), quiet).verdict == "faster"
+    assert judge(spread(0.05, 0.004), quiet).verdict == "slower"
+    unsure = judge(spread(0.05, 0.06), quiet)
+    assert (unsure.verdict, unsure.note) == ("no difference shown", "the interval holds 1")
+    within = judge(spread(0.05, 0.004), loud)
+    assert within.verdict == "no difference shown"
+    assert "two copies of A" in within.note
+
+
+def test_floor_is_the_far_bound_of_the_twins_interval() -> None:
+    """A floor below 1 counts as far as one above it."""
+    floor = judge(spread(0.0, 0.001), spread(-0.03, 0.01)).floor
+    half = 2.776445 * 0.01 / math.sqrt(5)
+    assert floor == pytest.approx(math.expm1(0.03 + half), rel=1e-6)
+
+
+def test_smallest_difference_grows_with_noise_and_floor() -> None:
+    """It is beyond the floor, and beyond half the interval."""
+    for ratio, again in ((spread(0, 0.02), spread(0, 0.001)), (spread(0, 0.001), spread(0, 0.02))):
+        smallest = judge(ratio, again).smallest
+        assert smallest > math.sqrt(ratio.high / ratio.low) - 1
+        assert smallest > again.furthest
+    assert (
+        judge(spread(0, 0.02), spread(0, 0.02)).smallest
+        > judge(spread(0, 0.01), spread(0, 0.01)).smallest
+    )
+
+
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [([[1, 0]], [[1, 1]]), ([[1, 1]], [[-1, 1]]), ([[1, 1]], [[1]]), ([1, 1], [1, 1]), ([], [])],
+)
+def test_times_that_have_no_logarithm_are_refused(above: object, below: object) -> None:
+    """A call quicker than the clock, unlike shapes, or none at all."""
+    with pytest.raises(BadValue):
+        log_ratios(above, below)  # type: ignore[arg-type]
+
+
+def test_no_process_has_no_ratio() -> None:
+    """All failed."""
+    with pytest.raises(BadValue):
+        ratio_of([])
