@@ -6,58 +6,112 @@ Never inside a Ray trial; see ``studies.meter``, which gives each variant a fres
 from __future__ import annotations
 
 import gc
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
 from serlab.bench.contracts import Measurement
+from serlab.bench.errors import BadValue
+
+Call = Callable[[], object]
 
 ENOUGH = {"p50": 1, "p90": 64, "p95": 130, "p99": 662}
 """Calls from which a percentile is printed."""
+LEAST = 5
+"""Calls that are timed whatever they take."""
+WARM_UP_SHARE = 0.1
+"""Of the time limit, after which the warm-up ends."""
+EVENTS = 256
+"""Calls on CUDA between two waits for the device."""
+
+
+# --- timing ----------------------------------------------------------------------------------
 
 
 def time_calls(
-    call: Callable[[], object], n: int, *, warm_up: int = 10, device: str = "cpu"
+    call: Call, n: int, *, warm_up: int = 10, device: str = "cpu", limit_s: float = math.inf
 ) -> list[int]:
     """Nanoseconds of ``n`` calls after a warm-up, with the garbage collector off.
 
-    On CUDA each call is timed by a pair of events, and the device is waited for once, at the
-    end; what the host does beside it is not part of that time.
+    On CUDA each call is timed by a pair of events, and the device is waited for after up to
+    `EVENTS` of them; what the host does beside it is not part of that time.
+
+    Args:
+        call: what is timed.
+        n: timed calls; fewer, but at least `LEAST`, where they take longer than the limit.
+        warm_up: calls before them; fewer where these take longer than a tenth of the limit.
+        device: where the call runs.
+        limit_s: seconds after which no call is begun.
     """
-    for _ in range(warm_up):
-        call()
+    with quiet():
+        _repeat(call, warm_up, device, limit_s * WARM_UP_SHARE, least=1)
+        return _repeat(call, n, device, limit_s, least=LEAST)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the garbage collector from running in the middle of a call."""
+    was_on = gc.isenabled()
     gc.collect()
+    gc.freeze()
     gc.disable()
     try:
-        return _cuda(call, n) if device.startswith("cuda") else _host(call, n)
+        yield
     finally:
-        gc.enable()
+        gc.unfreeze()
+        if was_on:
+            gc.enable()
 
 
-def _host(call: Callable[[], object], n: int) -> list[int]:
-    spent = [0] * n
-    for i in range(n):
+def _repeat(call: Call, n: int, device: str, limit_s: float, *, least: int) -> list[int]:
+    spent: list[int] = []
+    begin = time.perf_counter()
+    while len(spent) < n:
+        used = time.perf_counter() - begin
+        if len(spent) >= least and used >= limit_s:
+            break
+        size = 1
+        if device.startswith("cuda"):  # as many as the time that is left allows
+            fitting = (limit_s - used) / used * len(spent) if spent else least
+            size = int(min(n - len(spent), EVENTS, max(1.0, fitting)))
+        spent += time_once([call] * size, device)
+    return spent
+
+
+def time_once(calls: Sequence[Call], device: str = "cpu") -> list[int]:
+    """Nanoseconds of each of some calls, one after the other; CUDA is waited for at the end."""
+    if device.startswith("cuda"):
+        return _cuda(calls, device)
+    spent = [0] * len(calls)
+    for i, call in enumerate(calls):
         start = time.perf_counter_ns()
         call()
         spent[i] = time.perf_counter_ns() - start
     return spent
 
 
-def _cuda(call: Callable[[], object], n: int) -> list[int]:
+def _cuda(calls: Sequence[Call], device: str) -> list[int]:
     import torch
 
     def event() -> torch.cuda.Event:
         return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
-    events = [(event(), event()) for _ in range(n)]
-    torch.cuda.synchronize()
-    for start, end in events:
-        start.record()
-        call()
-        end.record()
-    torch.cuda.synchronize()
+    with torch.cuda.device(device):
+        events = [(event(), event()) for _ in calls]
+        torch.cuda.synchronize()
+        for call, (start, end) in zip(calls, events, strict=True):
+            start.record()
+            call()
+            end.record()
+        torch.cuda.synchronize()
     return [round(start.elapsed_time(end) * 1e6) for start, end in events]
+
+
+# --- what the times come to ------------------------------------------------------------------
 
 
 def percentiles(samples_ns: Sequence[int]) -> dict[str, Measurement]:
@@ -78,3 +132,81 @@ def percentiles(samples_ns: Sequence[int]) -> dict[str, Measurement]:
             value = float(np.percentile(samples_ns, float(name[1:]))) / 1e6
             found[name] = Measurement(value=value, unit="ms")
     return found
+
+
+def throughput(samples_ns: Sequence[int], n_utterances: int) -> Measurement:
+    """Utterances a second, of calls with so many utterances each, over all of their time.
+
+    Example:
+        >>> throughput([1_000_000, 3_000_000], 8).value
+        4000.0
+    """
+    if not samples_ns:
+        return Measurement(value=None, unit="1/s", reason="there is no call")
+    value = n_utterances * len(samples_ns) / (sum(samples_ns) / 1e9)
+    return Measurement(value=value, unit="1/s")
+
+
+def real_time_factor(audio_s: float, *samples_ns: Sequence[int]) -> Measurement:
+    """Seconds of computing a second of audio, by the median call; the steps' medians add up.
+
+    Args:
+        audio_s: seconds of audio in a call, those of all utterances of a batch together.
+        samples_ns: the calls of each step, such as features and network.
+
+    Example:
+        >>> real_time_factor(3.0, [6_000_000], [3_000_000, 3_000_000]).value
+        0.003
+    """
+    if not samples_ns or not all(samples_ns):
+        return Measurement(value=None, unit="s/s", reason="a step has no call")
+    spent_s = sum(float(np.median(step)) for step in samples_ns) / 1e9
+    return Measurement(value=spent_s / audio_s, unit="s/s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverProcesses:
+    """A time's geometric mean over processes; the bounds are None where ``reason`` tells why."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    level: float
+    n_processes: int
+    reason: str = ""
+
+
+def over_processes(medians: Sequence[float], *, level: float = 0.95) -> OverProcesses:
+    """The geometric mean of one number of each process, such as its median time.
+
+    The interval is Student's on the logarithms, over processes: what the calls of one process
+    share, such as its layout in memory, differs from process to process.
+
+    Raises:
+        BadValue: there is no process, or a number is not above 0.
+
+    Example:
+        >>> found = over_processes([1.0, 1.1, 1.21])
+        >>> f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
+        '1.10 [0.87, 1.39]'
+    """
+    n = len(medians)
+    if not n or not all(0 < m < math.inf for m in medians):
+        raise BadValue("medians", list(medians), "a number above 0 for each process")
+    logs = np.log(np.asarray(medians, np.float64))
+    mean = float(logs.mean())
+    if n == 1:
+        reason = "one process tells nothing of how processes differ"
+        return OverProcesses(
+            mean=math.exp(mean), low=None, high=None, level=level, n_processes=1, reason=reason
+        )
+    from scipy.stats import t  # it costs a second
+
+    half = float(logs.std(ddof=1)) / math.sqrt(n) * float(t.isf((1 - level) / 2, n - 1))
+    return OverProcesses(
+        mean=math.exp(mean),
+        low=math.exp(mean - half),
+        high=math.exp(mean + half),
+        level=level,
+        n_processes=n,
+    )
