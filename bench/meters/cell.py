@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,22 +22,38 @@ from torch import nn
 from serlab.bench.checkpoint import state_of
 from serlab.bench.contracts import Measurement, Stage, System
 from serlab.bench.data import Batch
-from serlab.bench.meters.environment import fingerprint
+from serlab.bench.meters.energy import energy
+from serlab.bench.meters.environment import fingerprint, load
 from serlab.bench.meters.inputs import Inputs, make_inputs
-from serlab.bench.meters.latency import percentiles, time_calls
+from serlab.bench.meters.latency import (
+    WARM_UP_SHARE,
+    Call,
+    percentiles,
+    quiet,
+    real_time_factor,
+    throughput,
+    time_calls,
+    time_once,
+)
 from serlab.bench.meters.memory import peak_memory
 from serlab.bench.meters.records import Cell, Measured
-from serlab.bench.meters.size import count_macs, count_parameters
+from serlab.bench.meters.size import (
+    Work,
+    count_parameters,
+    count_trainable,
+    count_work,
+)
 from serlab.bench.seeds import generator, torch_seeded
 from serlab.bench.train import make_optimiser, select_parameters, training_mode, training_step
 from serlab.bench.trial import vectors
 
-WARM_UP, FEWEST, FEWER = 10, 3, 5
-"""Calls before the timed ones; the fewest that are timed; how much more seldom the rest is."""
+WARM_UP = 10
+"""Calls between the first one and the timed ones; fewer where they take long."""
+FEWER = 5
+"""How much more seldom than the network's call all else is timed."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ESTIMATOR = "an estimator is fitted as a whole, in no steps"
-Call = Callable[[], object]
 Found = dict[str, Measurement]
 
 
@@ -53,7 +69,8 @@ class Subject:
     """From features in memory to scores: (item, class) of all segments, or (utterance, class)."""
     batch: Batch | None = None
     """What the network is given; none for an estimator."""
-    checkpoint_bytes: int = 0
+    checkpoint_bytes: int
+    """Of a file of its weights."""
     phases: Mapping[str, Measurement] = field(default_factory=dict)
 
     @property
@@ -88,7 +105,9 @@ def refusal(system: System, cell: Cell) -> str:
 
 
 def measure(system: System, cell: Cell, *, label: str, process: int = 0) -> Measured:
-    """Everything about one cell, measured in this process.
+    """Everything about one cell, measured in this process, which should do nothing else.
+
+    What goes wrong in a pass beside the network's own call costs that pass's values and no more.
 
     Raises:
         SerlabError: the system reads what noise cannot give.
@@ -99,12 +118,14 @@ def measure(system: System, cell: Cell, *, label: str, process: int = 0) -> Meas
     if reason:
         return replace(blank, status="skipped", reason=reason)
     torch.set_num_threads(cell.threads)
+    before = load()
     subject = prepare(system, cell)
     phases = dict(subject.phases)
-    samples = _timed(subject.call, cell, phases)
-    features = _timed(subject.inputs.compute, _seldom(cell, device="cpu"))
+    samples = _calls(subject, phases)
+    features = _seldom(subject.inputs.compute, cell, "cpu")
     found = {**_speed(cell, samples, features), **_memory(subject.call, cell.device)}
-    found |= _size(subject)
+    sizes, uncounted = _size(subject)
+    found |= sizes | _energy(subject)
     train_ns, of_training = _training(subject)
     return replace(
         blank,
@@ -113,7 +134,8 @@ def measure(system: System, cell: Cell, *, label: str, process: int = 0) -> Meas
         feature_ns=tuple(features),
         train_ns=train_ns,
         measurements={**found, **of_training},
-        environment=fingerprint(cell.device),
+        uncounted=uncounted,
+        environment={**fingerprint(cell.device), "load_before": before, "load_after": load()},
     )
 
 
@@ -134,9 +156,8 @@ def prepare(system: System, cell: Cell) -> Subject:
 
 def _network(system: System, cell: Cell, inputs: Inputs, phases: Found) -> Subject:
     device = torch.device(cell.device)
-    with torch_seeded(0, "meter"):
-        with _phase(phases, "build"):
-            network: nn.Module = system.build(inputs.sizes)
+    with torch_seeded(0, "meter"), _phase(phases, "build"):
+        network: nn.Module = system.build(inputs.sizes)
     with _kept(network) as path, _phase(phases, "load"):
         from safetensors.torch import load_file
 
@@ -145,6 +166,7 @@ def _network(system: System, cell: Cell, inputs: Inputs, phases: Found) -> Subje
         _settle(device)
         n_bytes = path.stat().st_size
     batch = inputs.called().to(device)
+    _settle(device)
     return Subject(
         system=system,
         cell=cell,
@@ -155,6 +177,12 @@ def _network(system: System, cell: Cell, inputs: Inputs, phases: Found) -> Subje
         checkpoint_bytes=n_bytes,
         phases=phases,
     )
+
+
+def _settle(device: torch.device) -> None:
+    """Waits for what the device still does."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _forward(network: nn.Module, batch: Batch, cell: Cell) -> Call:
@@ -214,123 +242,139 @@ def _phase(phases: Found, name: str) -> Iterator[None]:
 # --- the passes ----------------------------------------------------------------------------------
 
 
-def _seldom(cell: Cell, device: str) -> Cell:
-    """The same with fewer calls, for what is not the network's own call."""
-    calls = max(FEWEST, cell.calls // FEWER)
-    return replace(cell, calls=calls, limit_s=cell.limit_s / FEWER, device=device)
-
-
-def _timed(call: Call, cell: Cell, phases: Found | None = None) -> list[int]:
-    """Nanoseconds of as many calls as were asked for, or as fit into the limit."""
-    phases = {} if phases is None else phases
-    device = torch.device(cell.device)
+def _calls(subject: Subject, phases: Found) -> list[int]:
+    """Nanoseconds of each steady call, after the first and those that warm up."""
+    call, cell, device = subject.call, subject.cell, subject.cell.device
     with _phase(phases, "first_call"):
-        call()
-        _settle(device)
-    start = time.perf_counter()
-    n = 0
-    with _phase(phases, "warm_up"):
-        while n < 1 or (n < WARM_UP and time.perf_counter() - start < cell.limit_s / FEWER):
-            call()
-            _settle(device)
-            n += 1
-    each_s = (time.perf_counter() - start) / n
-    fitting = max(FEWEST, int(cell.limit_s / each_s))
-    with _phase(phases, "steady"):
-        return time_calls(call, min(cell.calls, fitting), warm_up=0, device=cell.device)
+        time_once([call], device)
+    with quiet():
+        with _phase(phases, "warm_up"):
+            start, n = time.perf_counter(), 0
+            end = start + cell.limit_s * WARM_UP_SHARE
+            while n < 1 or (n < WARM_UP and time.perf_counter() < end):
+                time_once([call], device)
+                n += 1
+        with _phase(phases, "steady"):
+            return time_calls(call, cell.calls, warm_up=0, device=device, limit_s=cell.limit_s)
 
 
-def _settle(device: torch.device) -> None:
-    """Waits for what the device still does."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _seldom(call: Call, cell: Cell, device: str) -> list[int]:
+    """Nanoseconds of what is timed beside the network's call, with fewer calls."""
+    n, limit_s = max(1, cell.calls // FEWER), cell.limit_s / FEWER
+    return time_calls(call, n, warm_up=2, device=device, limit_s=limit_s)
 
 
 def _speed(cell: Cell, samples: list[int], features: list[int]) -> Found:
     """What the times come to."""
-    found = {f"latency_{name}": m for name, m in percentiles(samples).items()}
-    audio_s, call_s = cell.batch * cell.seconds, float(np.median(samples)) / 1e9
-    made_s = float(np.median(features)) / 1e9
-    values = {
-        "throughput": (cell.batch / (float(np.mean(samples)) / 1e9), "utterances/s"),
-        "rtf": (call_s / audio_s, "s/s"),
-        "rtf_with_features": ((call_s + made_s) / audio_s, "s/s"),
-        "feature_p50": (made_s * 1e3, "ms"),
+    audio_s = cell.batch * cell.seconds
+    return {
+        **{f"latency_{name}": m for name, m in percentiles(samples).items()},
+        "throughput": throughput(samples, cell.batch),
+        "rtf": real_time_factor(audio_s, samples),
+        "rtf_with_features": real_time_factor(audio_s, features, samples),
+        "feature_p50": percentiles(features)["p50"],
     }
-    return found | {k: Measurement(value=v, unit=unit) for k, (v, unit) in values.items()}
 
 
 def _memory(call: Call, device: str, prefix: str = "") -> Found:
     """Peaks of one call."""
-    with peak_memory(device) as found:
+    with peak_memory(device, fresh=True) as found:
         call()
-        _settle(torch.device(device))
     return {prefix + name: m for name, m in found.items()}
 
 
-def _size(subject: Subject) -> Found:
-    """Parameters, bytes, and multiply-accumulates of the call."""
+def _size(subject: Subject) -> tuple[Found, tuple[str, ...]]:
+    """Parameters, bytes, multiply-accumulates, and the operators that these leave out."""
     built, batch = subject.built, subject.batch
     if isinstance(built, nn.Module):
-        prefixes = tuple(p for stage in subject.system.stages() for p in stage.trains)
-        trained = [p for name, p in built.named_parameters() if name.startswith(prefixes)]
-        total, trainable = count_parameters(built), sum(p.numel() for p in trained)
-        macs = count_macs(lambda: built(batch))
+        total, trainable = count_parameters(built), count_trainable(built, subject.system.stages())
+        work = _work(lambda: built(batch))
     else:
         total = trainable = built.n_parameters()
-        macs = Measurement(value=None, unit="MAC", reason="counted for networks only")
-    flops = None if macs.value is None else 2 * macs.value
-    return {
+        work = _no_work("counted for networks only")
+    found = {
         "parameters": Measurement(value=float(total), unit="parameters"),
         "trainable_parameters": Measurement(value=float(trainable), unit="parameters"),
         "checkpoint": Measurement(value=float(subject.checkpoint_bytes), unit="bytes"),
-        "macs": macs,
-        "flops": Measurement(value=flops, unit="FLOP", reason=macs.reason),
+        "macs": work.macs,
+        "flops": work.flops,
     }
+    return found, work.uncounted
+
+
+def _work(call: Call) -> Work:
+    """The count, which takes more memory than the call itself does."""
+    try:
+        return count_work(call)
+    except Exception as error:
+        return _no_work(reason_of(error))
+
+
+def _no_work(reason: str) -> Work:
+    return Work(macs=_none("MAC", reason), flops=_none("FLOP", reason), uncounted=())
+
+
+def _energy(subject: Subject) -> Found:
+    try:
+        return energy(subject.call, subject.cell.device)
+    except Exception as error:
+        units = {"energy": "J", "idle_power": "W"}
+        return {n: _none(unit, reason_of(error)) for n, unit in units.items()}
+
+
+def _none(unit: str, reason: str) -> Measurement:
+    return Measurement(value=None, unit=unit, reason=reason)
 
 
 # --- training ------------------------------------------------------------------------------------
 
 
 def _training(subject: Subject) -> tuple[dict[str, tuple[int, ...]], Found]:
-    """Times of a step by stage; time and memory of the stage that takes most of each.
-
-    What goes wrong here costs the training's values and no others.
-    """
-    cell, stages = subject.cell, subject.system.stages()
-    reason = "" if cell.training else "not asked for"
-    reason = reason if stages else ESTIMATOR
-    if cell.dtype == "fp16" and not reason:
-        reason = "training knows fp32 and bf16 only"
+    """Times of a step by stage; the median time and the memory of the stage with the most."""
+    cell = subject.cell
+    reason = _no_steps(subject)
     times: dict[str, tuple[int, ...]] = {}
     peaks: list[Found] = []
     if not reason:
         try:
-            for stage in stages:
+            for stage in subject.system.stages():
                 step = subject.step(stage)
-                times[stage.name] = tuple(_timed(step, _seldom(cell, device=cell.device)))
+                times[stage.name] = tuple(_seldom(step, cell, cell.device))
                 peaks.append(_memory(step, cell.device, "train_"))
         except Exception as error:
             reason = reason_of(error)
     if reason:
-        return {}, _no_training(reason)
-    slowest = max(float(np.median(spent)) for spent in times.values())
-    found = {"train_p50": Measurement(value=slowest / 1e6, unit="ms")}
-    return times, found | _largest(peaks)
+        names = ("peak_memory", "cuda_allocated", "cuda_reserved", "cuda_process")
+        none = {f"train_{name}": _none("bytes", reason) for name in names}
+        return {}, {"train_p50": _none("ms", reason), **none}
+    slowest = max((percentiles(spent)["p50"] for spent in times.values()), key=_value)
+    largest = {name: max((p[name] for p in peaks), key=_value) for name in peaks[0]}
+    return times, {"train_p50": slowest, **largest}
 
 
-def _largest(peaks: list[Found]) -> Found:
-    return {name: max((p[name] for p in peaks), key=lambda m: m.value or 0) for name in peaks[0]}
+def _no_steps(subject: Subject) -> str:
+    """Why no training step is measured; empty where one is."""
+    if not subject.system.stages():
+        return ESTIMATOR
+    if not subject.cell.training:
+        return "not asked for"
+    return "training knows fp32 and bf16 only" if subject.cell.dtype == "fp16" else ""
 
 
-def _no_training(reason: str) -> Found:
-    names = ("peak_memory", "cuda_allocated", "cuda_reserved")
-    units = {"train_p50": "ms", **{f"train_{name}": "bytes" for name in names}}
-    return {k: Measurement(value=None, unit=unit, reason=reason) for k, unit in units.items()}
+def _value(measurement: Measurement) -> float:
+    return measurement.value or 0.0
+
+
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
+"""In messages of torch's allocator of the CPU."""
 
 
 def reason_of(error: BaseException) -> str:
     """What went wrong, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else "no message"
-    return f"{type(error).__name__}: {text}"[:500]
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    kind = type(error).__name__
+    if known or any(words in text for words in OUT_OF_MEMORY):
+        kind = "out of memory"
+    return f"{kind}: {text}"[:500]

@@ -165,8 +165,6 @@ def _rated(utterances: Sequence[Utterance]) -> Rated:
 
 def _sizes(system: System, cell: Cell, arrays: Mapping[str, Mapping[str, FloatArray]]) -> Sizes:
     outside = any(stream.source == "outside" for stream in system.streams().values())
-    sizes = example_sizes(
-        system, cell.n_classes, n_corpora=2 if outside else 1, target=cell.target
-    )
+    sizes = example_sizes(system, cell.n_classes, n_corpora=2 if outside else 1, target=cell.target)
     widths = {name: next(iter(found.values())).shape[1] for name, found in arrays.items()}
     return replace(sizes, n_features={**sizes.n_features, **widths})
