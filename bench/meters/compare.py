@@ -8,16 +8,16 @@ twin that is built anew. One process is not enough for a verdict: see `statistic
 
 from __future__ import annotations
 
-import gc
+import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from serlab.bench.errors import BadValue
-
-Call = Callable[[], object]
-Timer = Callable[[Sequence[Call]], list[int]]
+from serlab.bench.contracts import System
+from serlab.bench.errors import BadValue, SerlabError
+from serlab.bench.meters.cell import ESTIMATOR, Subject, prepare, refusal
+from serlab.bench.meters.inputs import check_inputs, make_inputs
+from serlab.bench.meters.latency import WARM_UP_SHARE, Call, quiet, time_once
+from serlab.bench.meters.records import Cell, What
 
 ORDERS = ("abt", "bta", "atb", "tab", "bat", "tba")
 """Of A, B and the twin in the first half of a round; its second half is the mirror image.
@@ -30,8 +30,9 @@ LEAST = 3
 """Rounds that are made whatever they take; each call has then been in the middle once."""
 WARM_UP = 10
 """Most rounds before those that are kept."""
-WARM_UP_SHARE = 0.1
-"""Of the time limit."""
+
+
+# --- in turns ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,71 +71,74 @@ def interleave(
     if rounds < LEAST:
         raise BadValue("rounds", rounds, f"an integer of at least {LEAST}")
     calls = {"a": a, "b": b, "t": again}
-    timer = _host if device == "cpu" else _cuda
-    with _quiet(), _on(device):
-        warm_up = len(_rounds(calls, timer, limit_s * WARM_UP_SHARE, 1, WARM_UP))
-        found = _rounds(calls, timer, limit_s, LEAST, rounds)
+    with quiet():
+        warm_up = len(_rounds(calls, device, limit_s * WARM_UP_SHARE, 1, WARM_UP))
+        found = _rounds(calls, device, limit_s, LEAST, rounds)
     times = {name: tuple(one[name] for one in found) for name in calls}
     return Turns(a=times["a"], b=times["b"], again=times["t"], warm_up=warm_up)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the garbage collector from running in the middle of a call."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        if was_on:
-            gc.enable()
-
-
-def _on(device: str) -> AbstractContextManager[object]:
-    if device == "cpu":
-        return nullcontext()
-    import torch
-
-    return torch.cuda.device(device)
-
-
 def _rounds(
-    calls: dict[str, Call], timer: Timer, limit_s: float, least: int, most: int
+    calls: dict[str, Call], device: str, limit_s: float, least: int, most: int
 ) -> list[dict[str, tuple[int, int]]]:
     found: list[dict[str, tuple[int, int]]] = []
     end = time.perf_counter() + limit_s
     while len(found) < least or (len(found) < most and time.perf_counter() < end):
         half = ORDERS[len(found) % len(ORDERS)]
         order = half + half[::-1]
-        spent = timer([calls[name] for name in order])
+        spent = time_once([calls[name] for name in order], device)
         places = {name: (order.index(name), order.rindex(name)) for name in half}
         found.append({name: (spent[i], spent[j]) for name, (i, j) in places.items()})
     return found
 
 
-def _host(calls: Sequence[Call]) -> list[int]:
-    spent = [0] * len(calls)
-    for i, call in enumerate(calls):
-        start = time.perf_counter_ns()
-        call()
-        spent[i] = time.perf_counter_ns() - start
-    return spent
+# --- a system's call -----------------------------------------------------------------------------
 
 
-def _cuda(calls: Sequence[Call]) -> list[int]:
-    import torch
+def check_subject(system: System, cell: Cell, what: What) -> None:
+    """Refuses what cannot be timed, before anything is built.
 
-    def event() -> torch.cuda.Event:
-        return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    Raises:
+        SerlabError: the system has no such call under the cell's conditions; says why.
+    """
+    check_inputs(system, cell)
+    reason = _refusal(system, cell, what)
+    if reason:
+        raise SerlabError(f"{cell.variant.system} cannot be compared: {reason}")
 
-    events = [(event(), event()) for _ in calls]
-    torch.cuda.synchronize()
-    for (start, end), call in zip(events, calls, strict=True):
-        start.record()
-        call()
-        end.record()
-    torch.cuda.synchronize()
-    return [round(start.elapsed_time(end) * 1e6) for start, end in events]
+
+def _refusal(system: System, cell: Cell, what: What) -> str:
+    if what == "call":
+        return refusal(system, cell)
+    if cell.compiled:
+        return f"--compile is for calls, not for --what {what}"
+    if what == "features":
+        plain = cell.device == "cpu" and cell.dtype == "fp32"
+        return "" if plain else "features are computed on the CPU, in their own precision"
+    if not system.stages():
+        return ESTIMATOR
+    return "training knows fp32 and bf16 only" if cell.dtype == "fp16" else ""
+
+
+def call_of(system: System, cell: Cell, what: What) -> Call:
+    """What is timed, built anew: a prediction, a training step, or the features of a batch.
+
+    "train" is a step of every stage of the training, one after the other.
+    """
+    if what == "features":
+        return make_inputs(system, cell).compute
+    subject = prepare(system, cell)
+    return subject.call if what == "call" else _training(subject)
+
+
+def _training(subject: Subject) -> Call:
+    """Each stage has a network of its own, as it says what is trained and in which mode."""
+    stages = subject.system.stages()
+    subjects = [replace(subject, built=copy.deepcopy(subject.built)) for _ in stages]
+    steps = [one.step(stage) for one, stage in zip(subjects, stages, strict=True)]
+
+    def call() -> None:
+        for step in steps:
+            step()
+
+    return call

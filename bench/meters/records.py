@@ -14,6 +14,8 @@ SCHEMA = 1
 
 Dtype = Literal["fp32", "bf16", "fp16"]
 Outcome = Literal["measured", "failed", "skipped"]
+What = Literal["call", "train", "features"]
+"""What of a system is compared."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,32 +24,21 @@ Verdict = Literal["faster", "slower", "no difference shown", "no verdict"]
 class Ratio:
     """The time of one call over another's, from several processes.
 
-    The bounds and ``between`` are nan where the processes are too few, and ``note`` says so.
+    ``interval`` and ``between`` are None where the processes are too few, and ``note`` says so.
     """
 
     ratio: float
     """Geometric mean over the processes."""
-    low: float
-    high: float
+    interval: tuple[float, float] | None
     level: float
     within: float
     """Standard deviation of the log ratio from round to round of a process (root mean square)."""
-    between: float
+    between: float | None
     """Standard deviation of the processes' log ratios."""
     n_processes: int
     n_rounds: int
     """Of all processes together."""
     note: str = ""
-
-    @property
-    def estimable(self) -> bool:
-        """Whether there is an interval."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
-
-    @property
-    def furthest(self) -> float:
-        """The logarithm of the bound that is furthest from 1, without its sign."""
-        return max(abs(math.log(self.low)), abs(math.log(self.high)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +47,9 @@ class Judged:
 
     verdict: Verdict
     """What B is beside A."""
-    floor: float
+    floor: float | None
     """The difference that two copies of A may show, as a share: a half for 1.5."""
-    smallest: float
+    smallest: float | None
     """The difference that such a run shows with a probability of 80 %, as a share."""
     note: str = ""
     """Why there is no verdict, or no difference shown."""
@@ -105,34 +94,34 @@ def ratio_of(processes: Sequence[Floats], *, level: float = LEVEL) -> Ratio:
         level: of the interval.
 
     Raises:
-        BadValue: there is no process.
+        BadValue: there is no process, or one of them has a single round.
 
     Example:
         >>> import numpy as np
         >>> found = ratio_of([np.log([2.0, 2.2]), np.log([2.1, 2.1]), np.log([2.0, 2.0])])
-        >>> f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
-        '2.07 [1.93, 2.21]'
+        >>> round(found.ratio, 2), tuple(round(bound, 2) for bound in found.interval)
+        (2.07, (1.93, 2.21))
     """
-    if not processes:
-        raise BadValue("processes", 0, "at least one that was measured")
+    if not processes or min(map(len, processes)) < 2:
+        n_rounds = [len(rounds) for rounds in processes]
+        raise BadValue("rounds by process", n_rounds, "at least one process, with two rounds each")
     logs = np.array([np.median(rounds) for rounds in processes])
     mean, n = float(logs.mean()), len(logs)
-    half = between = math.nan
+    between, interval = None, None
     if n >= FEWEST:
         from scipy.stats import t  # it costs a second
 
         between = float(logs.std(ddof=1))
         half = between / math.sqrt(n) * float(t.isf((1 - level) / 2, n - 1))
-    variances = [np.var(rounds, ddof=1) if len(rounds) > 1 else math.nan for rounds in processes]
+        interval = math.exp(mean - half), math.exp(mean + half)
     return Ratio(
         ratio=math.exp(mean),
-        low=math.exp(mean - half),
-        high=math.exp(mean + half),
+        interval=interval,
         level=level,
-        within=float(np.sqrt(np.mean(variances))),
+        within=float(np.sqrt(np.mean([np.var(rounds, ddof=1) for rounds in processes]))),
         between=between,
         n_processes=n,
-        n_rounds=sum(len(rounds) for rounds in processes),
+        n_rounds=sum(map(len, processes)),
         note="" if n >= FEWEST else f"an interval needs {FEWEST} processes, there are {n}",
     )
 
@@ -154,33 +143,30 @@ def judge(ratio: Ratio, again: Ratio) -> Judged:
         >>> judge(more, same).verdict, judge(same, same).verdict
         ('slower', 'no difference shown')
     """
-    if not ratio.estimable or not again.estimable:
-        nan, note = math.nan, ratio.note or again.note
-        return Judged(verdict="no verdict", floor=nan, smallest=nan, note=note)
+    if ratio.interval is None or again.interval is None:
+        note = ratio.note or again.note
+        return Judged(verdict="no verdict", floor=None, smallest=None, note=note)
     effect, note = math.log(ratio.ratio), ""
+    floor = max(abs(math.log(bound)) for bound in again.interval)
     verdict: Verdict = "no difference shown"
-    if ratio.low <= 1 <= ratio.high:
+    if ratio.interval[0] <= 1 <= ratio.interval[1]:
         note = "the interval holds 1"
-    elif abs(effect) <= again.furthest:
+    elif abs(effect) <= floor:
         note = "the difference is within what two copies of A show"
     else:
         verdict = "faster" if effect < 0 else "slower"
-    return Judged(
-        verdict=verdict,
-        floor=math.expm1(again.furthest),
-        smallest=math.expm1(_smallest(ratio, again)),
-        note=note,
-    )
+    smallest = math.expm1(_smallest(ratio, floor))
+    return Judged(verdict=verdict, floor=math.expm1(floor), smallest=smallest, note=note)
 
 
-def _smallest(ratio: Ratio, again: Ratio) -> float:
+def _smallest(ratio: Ratio, floor: float) -> float:
     """The log ratio that both conditions let through in 80 % of such runs."""
     from scipy.stats import t
 
     from serlab.bench.statistics.power import POWER, detectable  # scipy costs a second
 
-    if not ratio.between > 0:
-        return again.furthest
+    if not ratio.between:
+        return floor
     df, se = ratio.n_processes - 1, ratio.between / math.sqrt(ratio.n_processes)
-    beyond = again.furthest + se * float(t.isf(1 - POWER, df))
+    beyond = floor + se * float(t.isf(1 - POWER, df))
     return max(beyond, detectable(se, df, alpha=1 - ratio.level))

@@ -111,7 +111,7 @@ def main() -> None:
                         for _ in range(chosen.draws)
                     ]  # fmt: skip
                     shares.append(np.mean([f.verdict in ("faster", "slower") for f in found]))
-                    smallest = float(np.median([f.smallest for f in found]))
+                    smallest = float(np.median([f.smallest or 0.0 for f in found]))
                 print(f"| {setting.name} | {n_processes} | {n_rounds} | {shares[0]:.1%} | "
                       f"{smallest:.1%} |" + "".join(f" {s:.0%} |" for s in shares[1:]),
                       flush=True)  # fmt: skip
