@@ -9,7 +9,7 @@
       models/<cell>.safetensors     trained models, where the study keeps them
       groups/<n>.parquet            the groups of each utterance that corpus n tests
       environments/<hash>.json      where the trainings ran
-      meters/<name>.json            latency and size of each variant
+      meters/<cell>-<process>.json  speed, memory and size of each variant
       optuna.db                     the search's own storage
 
 A record counts only when its line is whole, and its predictions are there before it: a kill at
@@ -22,7 +22,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -240,11 +240,18 @@ class Store:
             frames=tuple(table["frame"].to_pylist()) if rated else (),
         )
 
-    def meters(self) -> dict[str, Any]:  # JSON values of any shape
-        """What the meter pass measured, by arm."""
-        found: Iterable[Path] = sorted((self.path / "meters").glob("*.json"))
-        records = (self.read_json(str(path.relative_to(self.path))) for path in found)
-        return {record["arm"]: record for record in records}
+    def meters(self) -> dict[str, dict[str, Any]]:  # JSON values
+        """What the pass after the trials wrote, by the names of the files without the ending.
+
+        Raises:
+            BadFile: a file is damaged.
+        """
+        found = {}
+        for path in sorted((self.path / "meters").glob("*.json")):
+            found[path.stem] = self.read_json(f"meters/{path.name}")
+            if not isinstance(found[path.stem], dict):
+                raise BadFile(path, "is no record of the meters")
+        return found
 
 
 def _table(path: Path) -> Any:  # an arrow table; pyarrow has no types

@@ -41,6 +41,13 @@ from serlab.bench.probe import speaker_probe
 from serlab.bench.seeds import seed_of, torch_seeded
 from serlab.bench.train import Diverged, Trainer
 
+TRAINING_COST = {
+    "train_wall": "s",
+    "train_cpu": "s",
+    **dict.fromkeys(("peak_memory", "cuda_allocated", "cuda_reserved", "cuda_process"), "bytes"),
+}
+"""What is measured of every training, however it ends."""
+
 
 class Estimator(Kept, Protocol):
     """What a system without training stages builds: fitted whole, on one vector an utterance."""
@@ -149,11 +156,21 @@ def run_fold(
             last = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
             result = replace(blank, reason=reason)
-    for name, spent in (("wall", time.perf_counter() - wall), ("cpu", time.process_time() - cpu)):
+        took = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    for name, spent in took.items():
         apart = measurements.get(f"conditions_{name}")
         rest = spent - (apart.value or 0.0 if apart else 0.0)
         measurements[f"train_{name}"] = Measurement(value=rest, unit="s")
     return replace(result, measurements=measurements)
+
+
+def untrained(blank: FoldResult, reason: str) -> FoldResult:
+    """The result of a training that did not take place, or whose process is gone."""
+    nothing = {
+        name: Measurement(value=None, unit=unit, reason=reason)
+        for name, unit in TRAINING_COST.items()
+    }
+    return replace(blank, status=Status.FAILED, reason=reason, measurements=nothing)
 
 
 def _fit(

@@ -9,7 +9,7 @@ from serlab.bench.conditions import condition
 from serlab.bench.contracts import plain
 from serlab.bench.groups import ABOUT
 from serlab.models.variant import make
-from serlab.studies.grounds import Ground
+from serlab.studies.grounds import Ground, supplied_sizes
 from serlab.studies.plan import Job, Plan, hears
 from serlab.studies.specification import Arm
 
@@ -88,7 +88,7 @@ def _corpus_facts(plan: Plan, ground: Ground) -> dict[str, Any]:  # JSON values
         "protocol": plain(split.protocol),
         "leaks": list(split.leaks),
         "notes": list(ground.notes),
-        "supplied": {k: len(v) for u in corpus.utterances for k, v in u.supplied.items()},
+        "supplied": supplied_sizes(corpus),
         "trace_rate_hz": next((u.traces.rate_hz for u in corpus.utterances if u.traces), None),
         "outside": [
             {

@@ -113,6 +113,11 @@ class Ground:
         return [copy for u in heard for copy in copies_of(u, how)]
 
 
+def supplied_sizes(corpus: Corpus) -> dict[str, int]:
+    """How many values the vectors have that the corpus itself supplies, by name."""
+    return {name: len(v) for u in corpus.utterances for name, v in u.supplied.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Read:
     """A corpus of the study as it was read, and what must be told of it."""

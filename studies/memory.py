@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from serlab.bench.errors import SerlabError
 from serlab.bench.store import Store
+from serlab.studies.cost import objectives
 from serlab.studies.plan import Job, Plan
 from serlab.studies.space import Range, Search
 
@@ -26,6 +28,8 @@ class Queue:
     """Folds of all points together."""
     done: frozenset[str]
     """Cells of these that an earlier run has finished."""
+    cost: str = ""
+    """What is made small beside the score."""
 
 
 def design_queue(plan: Plan, store: Store) -> Queue:
@@ -64,7 +68,7 @@ def design_queue(plan: Plan, store: Store) -> Queue:
 
 def search_queue(plan: Plan, search: Search, store: Store) -> Queue:
     """What is left of a search; its first point is the base, as far as the space holds it."""
-    study, storage = _open(plan, store, search_name(plan))
+    study, storage = _open_search(plan, store)
     counted = [t for t in study.get_trials() if not t.user_attrs.get("interrupted")]
     if not counted:
         base = {**plan.study.base.settings, **plan.study.base.options}
@@ -79,6 +83,7 @@ def search_queue(plan: Plan, search: Search, store: Store) -> Queue:
         n_points=left,
         n_folds=left * folds,
         done=frozenset(),
+        cost=search.cost,
     )
 
 
@@ -87,11 +92,35 @@ def search_name(plan: Plan) -> str:
     return f"{plan.name}-search"
 
 
-def search_trials(plan: Plan, store: Store) -> list[optuna.trial.FrozenTrial]:
-    """The finished trials of a search, those apart that a kill interrupted."""
-    study, _ = _open(plan, store, search_name(plan))
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What a search has come to."""
+
+    trials: list[optuna.trial.FrozenTrial]
+    """The finished ones, those apart that a kill interrupted."""
+    front: frozenset[int]
+    """Numbers of those that no other beats in score and cost; none where there is no cost."""
+
+
+def search_ended(plan: Plan, store: Store) -> Ended:
+    """The finished trials of a search and its front."""
+    study, _ = _open_search(plan, store)
     ended = [trial for trial in study.get_trials() if trial.state.is_finished()]
-    return [trial for trial in ended if not trial.user_attrs.get("interrupted")]
+    several = len(study.directions) > 1
+    return Ended(
+        trials=[trial for trial in ended if not trial.user_attrs.get("interrupted")],
+        front=frozenset(trial.number for trial in study.best_trials if several),
+    )
+
+
+def refuse_other_objectives(plan: Plan, store: Store) -> None:
+    """Stops a search that would go on with one that was judged by something else.
+
+    Raises:
+        SerlabError: the storage holds this search with another metric or cost.
+    """
+    if plan.study.search:
+        _open_search(plan, store)
 
 
 def point(job: Job) -> dict[str, Any]:  # Optuna's parameters are of any scalar type
@@ -99,7 +128,27 @@ def point(job: Job) -> dict[str, Any]:  # Optuna's parameters are of any scalar 
     return {"arm": job.arm, "corpus": job.ground.corpus.name, "seed": job.trial.seed}
 
 
-def _open(plan: Plan, store: Store, name: str) -> tuple[optuna.Study, optuna.storages.RDBStorage]:
+def _open_search(plan: Plan, store: Store) -> tuple[optuna.Study, optuna.storages.RDBStorage]:
+    """The search in Optuna's storage. Raises SerlabError where it was judged by something else."""
+    wanted = objectives(plan)
+    study, storage = _open(plan, store, search_name(plan), n_objectives=len(wanted))
+    held = study.user_attrs.get("objectives")
+    if held not in (None, wanted) or len(study.directions) != len(wanted):
+        search = plan.study.search
+        where = "search.storage" if search and search.storage else f"{store.path}"
+        former = " and ".join(held) if held else f"{len(study.directions)} objectives"
+        raise SerlabError(
+            f"{where}: holds this search judged by {former}, and the study asks for "
+            f"{' and '.join(wanted)}; name another run folder or storage"
+        )
+    if held is None:
+        study.set_user_attr("objectives", wanted)
+    return study, storage
+
+
+def _open(
+    plan: Plan, store: Store, name: str, *, n_objectives: int = 1
+) -> tuple[optuna.Study, optuna.storages.RDBStorage]:
     """The study in Optuna's storage, with what a killed run left open marked as such.
 
     What was interrupted in a search is queued again: its finished folds are in the store.
@@ -111,7 +160,10 @@ def _open(plan: Plan, store: Store, name: str) -> tuple[optuna.Study, optuna.sto
     path = (store.path / "optuna.db").resolve()
     storage = optuna.storages.RDBStorage(url or f"sqlite:///{path}")
     study = optuna.create_study(
-        storage=storage, study_name=name, direction="maximize", load_if_exists=True
+        storage=storage,
+        study_name=name,
+        directions=["maximize", "minimize"][:n_objectives],
+        load_if_exists=True,
     )
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
         handle = optuna.trial.Trial(study, trial._trial_id)

@@ -1,227 +1,162 @@
-"""The pass after the trials: each variant's latency and size, in a fresh process, one by one.
-
-``python -m serlab.studies.meter_arms RUN ARM`` measures one arm of a finished run and writes
-``meters/<hash>.json``; `meter_arms` starts these processes.
-"""
+"""The pass after the trials: the study's variants measured, each in fresh processes, one by one."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import product
 from typing import Any
 
-import numpy as np
-import torch
-
-from serlab.bench.contracts import (
-    Audio,
-    FloatArray,
-    Measurement,
-    System,
-    Target,
-    Utterance,
-    Variant,
-    digest,
-    plain,
-)
-from serlab.bench.data import Items, Normaliser, Rated
-from serlab.bench.errors import SerlabError
-from serlab.bench.features.base import feature
-from serlab.bench.meters.environment import fingerprint
-from serlab.bench.meters.latency import percentiles, time_calls
-from serlab.bench.meters.size import count_macs, count_parameters
-from serlab.bench.seeds import generator, torch_seeded
-from serlab.bench.shapes import example_sizes
+from serlab.bench.contracts import Variant
+from serlab.bench.meters.records import SCHEMA, Cell, Measured
 from serlab.bench.store import Store
-from serlab.models.variant import make
+from serlab.bench.typed import build
+from serlab.studies.facts import resolved
+from serlab.studies.meter import conditions, file_name, measure_cells
+from serlab.studies.plan import Plan
+from serlab.studies.specification import Meters, Resources
 
-RATE_HZ = 16_000
-TEXT = "the words of an utterance that nobody said"
+Facts = Mapping[str, Any]  # JSON values
 
 
 @dataclass(frozen=True, kw_only=True)
-class Noise:
-    """Noise of a given length as an utterance's audio, and as its continuous labels."""
+class Wanted:
+    """The cells that a run's meters ask for, with a label each."""
 
-    seconds: float
-    n_dimensions: int = 0
-    rate_hz: float = 10.0
-
-    def name(self) -> str:
-        """For messages."""
-        return "noise"
-
-    def read(self) -> Any:  # audio, or an array (frame, dimension)
-        """The noise."""
-        rng = generator(0, "meter")
-        if self.n_dimensions:
-            shape = (round(self.seconds * self.rate_hz), self.n_dimensions)
-            return rng.standard_normal(shape).astype(np.float32)
-        samples = rng.standard_normal(round(self.seconds * RATE_HZ)).astype(np.float32) * 0.1
-        return Audio(samples=samples, rate_hz=RATE_HZ)
+    cells: tuple[Cell, ...]
+    labels: tuple[str, ...]
+    meters: Meters
 
 
-def meter_arms(store: Store, say: Callable[[str], None]) -> None:
-    """Measures the arms of a run that have not been measured with these settings yet."""
-    facts = store.resolved()
-    wanted = [a for a in facts["arms"] if a["kind"] != "searched" or a["name"] == facts.get("best")]
-    skipped = {entry["arm"] for entry in facts["skipped"]}
-    known = store.meters()
-    todo = [
-        a["name"]
-        for a in wanted
-        if a["name"] not in skipped
-        and known.get(a["name"], {}).get("of") != _of(a["variant"], facts)
-    ]
-    for n, arm in enumerate(todo, 1):
-        say(f"measuring latency and size {n}/{len(todo)}: {arm}")
-        command = [sys.executable, "-m", "serlab.studies.meter_arms", str(store.path), arm]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            say(f"{arm}: not measured: {last}")
+def meter_arms(store: Store, say: Callable[[str], None], plugins: Sequence[str] = ()) -> None:
+    """Measures the arms of a run, but for what an earlier pass has measured.
 
+    Each record is written as it comes. What failed, or was skipped as its device was gone, is
+    measured again by a later pass.
 
-def _of(variant: Mapping[str, Any], facts: Mapping[str, Any]) -> str:  # JSON values
-    """What a measurement is of: a variant, classes, and how it is measured."""
-    labels = facts["corpora"][0]["labels"]
-    return digest({"variant": variant, "labels": labels, "meters": facts["study"]["meters"]})[:16]
-
-
-def measure_arm(store: Store, arm: str, device: str = "cpu") -> dict[str, Any]:  # JSON values
-    """Builds one arm with random weights and measures it on one utterance of noise.
-
-    The weights do not matter to the time that a forward pass takes.
+    Args:
+        store: a run whose trials have ended.
+        say: takes a line of text for people.
+        plugins: modules that register more systems.
     """
-    facts = store.resolved()
-    found = [a for a in facts["arms"] if a["name"] == arm]
-    if not found:
-        raise SerlabError(f'the run has no arm "{arm}"')
-    meters, variant = facts["study"]["meters"], Variant(**found[0]["variant"])
-    torch.set_num_threads(facts["study"]["resources"]["threads"])
-    system = make(variant)
+    wanted = wanted_of(store.resolved())
+    held = {
+        name
+        for name, table in store.meters().items()
+        if table.get("schema") == SCHEMA and table.get("status") == "measured"
+    }
+    every = product((cell.key for cell in wanted.cells), range(wanted.meters.processes))
+    known = {(key, k) for key, k in every if f"{key}-{k}" in held}
+    here = _skip_absent(store, wanted, known, say)
+    left = sum((c.key, k) not in known for c in here.cells for k in range(wanted.meters.processes))
+    if left:
+        say(f"measuring speed, memory and size: {left} processes, one after the other")
+    for measured in measure_cells(
+        here.cells,
+        here.labels,
+        processes=wanted.meters.processes,
+        plugins=plugins,
+        known=known,
+        say=say,
+    ):
+        store.write_json(f"meters/{file_name(measured)}", measured)
+
+
+def wanted_of(facts: Facts) -> Wanted:
+    """The cells of a run, the first conditions of all arms before the second ones.
+
+    Of a search's variants these are the front, or the best where it looked at the score alone.
+    Arms that share a variant share its cells.
+    """
+    study = facts["study"]
+    meters: Meters = build(Meters, study["meters"], "meters")
+    resources: Resources = build(Resources, study["resources"], "resources")
+    skipped = {entry["arm"] for entry in facts["skipped"]}
+    best = {facts.get("best"), *facts.get("front", ())}
+    arms = [
+        arm
+        for arm in facts["arms"]
+        if arm["name"] not in skipped and (arm["kind"] != "searched" or arm["name"] in best)
+    ]
+    found: dict[str, tuple[Cell, str]] = {}
+    for under in _conditions(meters, resources):
+        for arm in arms:
+            cell = Cell(variant=Variant(**arm["variant"]), **_data(facts), **under)
+            found.setdefault(cell.key, (cell, arm["name"]))
+    cells, labels = zip(*found.values(), strict=True)
+    return Wanted(cells=cells, labels=labels, meters=meters)
+
+
+def _data(facts: Facts) -> dict[str, Any]:  # fields of a cell
+    """What a network must know of the data, as the first corpus has it."""
     corpus = facts["corpora"][0]
-    target = corpus["protocol"].get("target", "emotion")
-    items, spent_ms = _items(system, corpus, target, meters["seconds"])
-    call, size = _call(system, items, target, device)
-    samples = time_calls(call, meters["calls"], device=device)
     return {
-        "arm": arm,
-        "of": _of(found[0]["variant"], facts),
-        "device": device,
-        "seconds": meters["seconds"],
-        "threads": torch.get_num_threads(),
-        "latency_ms": {**{k: m.value for k, m in percentiles(samples).items()}, "n": len(samples)},
-        "samples_ns": samples,
-        "feature_ms": spent_ms,
-        **size,
-        "environment": store.keep_environment(fingerprint(device)),
+        "n_classes": len(corpus["labels"]),
+        "target": corpus["protocol"]["target"],
+        "supplied": corpus["supplied"],
     }
 
 
-def _items(
-    system: System,
-    corpus: Mapping[str, Any],  # JSON values
-    target: Target,
-    seconds: float,
-) -> tuple[Items, float]:
-    """One utterance of noise, its features computed; and how long these took, in ms (median)."""
-    rated, labels = target == "traces", tuple(corpus["labels"])
-    utterance = Utterance(
-        id="noise",
-        speaker="nobody",
-        audio=Noise(seconds=seconds),
-        text=TEXT,
-        supplied={name: (0.0,) * size for name, size in corpus.get("supplied", {}).items()},
-        emotion=None if rated else labels[0],
-        traces=Noise(seconds=seconds, n_dimensions=len(labels)) if rated else None,
-    )
-    features = {name: feature(spec) for name, spec in system.inputs().items()}
-    arrays: dict[str, dict[str, FloatArray]] = {}
-    spent = 0.0
-    for name, made in features.items():
-        arrays[name] = {"noise": made.of(utterance)}
-        samples = time_calls(lambda made=made: made.of(utterance), 5, warm_up=1)  # type: ignore[misc]
-        spent += float(np.median(samples)) / 1e6
-    source = utterance.traces
-    items = Items(
-        utterances=[utterance],
-        arrays=arrays,
-        rates={name: made.rate_hz for name, made in features.items()},
-        normaliser=Normaliser(mode="none"),
-        segments=system.segments(),
-        labels=labels,
-        speakers=(),
-        class_weights=torch.ones(0 if rated else len(labels)),
-        rated=Rated(traces={"noise": source.read()}, rate_hz=source.rate_hz) if source else None,
-    )
-    return items, spent
+def _conditions(meters: Meters, resources: Resources) -> list[dict[str, Any]]:  # fields of a cell
+    """Every combination of what the meters list, the first being the one that is shown."""
+    trials = "cuda" if resources.gpus else "cpu"
+    lists = product(meters.devices, meters.dtypes, meters.batches, meters.seconds)
+    return [
+        {
+            "device": device or trials,
+            "dtype": dtype,
+            "batch": batch,
+            "seconds": seconds,
+            "threads": meters.threads or resources.threads,
+            "calls": meters.calls,
+            "limit_s": meters.limit_s,
+            "training": meters.training,
+        }
+        for device, dtype, batch, seconds in lists
+    ]
 
 
-def _call(
-    system: System, items: Items, target: Target, device: str
-) -> tuple[Callable[[], object], dict[str, Any]]:
-    """What is timed, from features in memory to scores, and the size of what does it."""
-    n_classes = len(items.labels)
-    sizes = example_sizes(system, n_classes, n_corpora=2, target=target)
-    widths = {name: arrays["noise"].shape[1] for name, arrays in items.arrays.items()}
-    sizes = replace(sizes, n_features={**sizes.n_features, **widths})
-    with torch_seeded(0, "meter"):
-        built = system.build(sizes)
-    stages = system.stages()
-    if not stages:
-        return _estimator_call(built, sizes.n_features, n_classes)
-    network = built.eval().to(device)
-    batch = items.batch(items.starts(items.segments.test_hop_s)).to(torch.device(device))
-    bf16 = stages[-1].training.precision == "bf16" and device != "cpu"
-
-    def call() -> object:
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
-            return network(batch).scores
-
-    macs = count_macs(lambda: network(batch))
-    size = {"parameters": count_parameters(network), "macs": macs.value, "macs_reason": macs.reason}
-    return call, size
+def _skip_absent(
+    store: Store, wanted: Wanted, known: set[tuple[str, int]], say: Callable[[str], None]
+) -> Wanted:
+    """The cells whose device is here; of the others it is written down that it is not."""
+    here = []
+    for cell, label in zip(wanted.cells, wanted.labels, strict=True):
+        reason = _absent(cell.device)
+        if not reason:
+            here.append((cell, label))
+            continue
+        say(f"{label}, {conditions(cell)}: skipped: {reason}")
+        for k in range(wanted.meters.processes):
+            if (cell.key, k) not in known:
+                none = Measured(cell=cell, label=label, process=k, status="skipped", reason=reason)
+                store.write_json(f"meters/{file_name(none)}", none)
+    return replace(wanted, cells=tuple(c for c, _ in here), labels=tuple(name for _, name in here))
 
 
-def _estimator_call(
-    estimator: Any,
-    widths: Mapping[str, int],
-    n_classes: int,  # scikit-learn has no types
-) -> tuple[Callable[[], object], dict[str, Any]]:
-    """An estimator fitted on noise, and its learnt numbers."""
-    rng = generator(0, "meter", "fit")
-    shape = {name: (4 * n_classes, width) for name, width in widths.items()}
-    inputs = {name: rng.standard_normal(s, dtype=np.float32) for name, s in shape.items()}
-    estimator.fit(inputs, np.arange(4 * n_classes) % n_classes, 0)
-    one = {name: values[:1] for name, values in inputs.items()}
-    unknown = Measurement(value=None, unit="MAC", reason="counted for networks only")
-    size = {
-        "parameters": estimator.n_parameters(),
-        "macs": unknown.value,
-        "macs_reason": unknown.reason,
-    }
-    return lambda: estimator.predict(one), size
+def _absent(device: str) -> str:
+    """Why a device cannot be measured on; empty where it can."""
+    if not device.startswith("cuda"):
+        return ""
+    import torch
+
+    n = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    number = int(device.partition(":")[2] or 0)
+    return "" if number < n else f"torch {torch.__version__} sees no {device} here"
 
 
-def main(arguments: list[str]) -> int:
-    """Measures one arm and writes what it found."""
-    store = Store.open(Path(arguments[0]))
-    facts = store.resolved()
-    gpu = facts["study"]["resources"]["gpus"] > 0 and torch.cuda.is_available()
-    try:
-        found = measure_arm(store, arguments[1], "cuda" if gpu else "cpu")
-    except SerlabError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    path = store.write_json(f"meters/{digest(arguments[1])[:16]}.json", plain(found))
-    sys.stdout.write(json.dumps({"written": str(path)}) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def meters_text(plan: Plan) -> list[str]:
+    """What the pass after the trials will measure, in lines, and in how many processes."""
+    study = plan.study
+    if not study.meters.latency:
+        return ["no meters after the trials"]
+    wanted = wanted_of(resolved(plan, command="", created=""))
+    under = list(dict.fromkeys(map(conditions, wanted.cells)))
+    n, n_processes = len(wanted.cells), study.meters.processes
+    more = ""
+    if study.search:
+        whose = "each variant of the search's front" if study.search.cost else "the search's best"
+        more = f", and {len(under) * n_processes} for {whose}"
+    counted = f"{n // len(under)} variants x {len(under)} conditions x {n_processes} processes"
+    return [f"meters after the trials: {counted} = {n * n_processes} measuring processes{more}",
+            *(f"  {text}" for text in under)]  # fmt: skip

@@ -7,10 +7,11 @@ again. A design's jobs are points that Optuna is told to evaluate; a search's ar
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,19 +25,30 @@ from serlab.bench.groups import groups_of
 from serlab.bench.meters.environment import cores
 from serlab.bench.seeds import seed_of
 from serlab.bench.store import Store
+from serlab.bench.trial import untrained
+from serlab.studies.cost import refuse_unknown_cost
 from serlab.studies.facts import arm_facts, resolved, trial_facts
-from serlab.studies.memory import Queue, design_queue, search_queue, search_trials
+from serlab.studies.memory import (
+    Ended,
+    Queue,
+    design_queue,
+    refuse_other_objectives,
+    search_ended,
+    search_queue,
+)
 from serlab.studies.plan import Plan, make_plan, refuse_leaks
 from serlab.studies.progress import Progress, clock, telling
-from serlab.studies.specification import Study
+from serlab.studies.specification import Arm, Study
 from serlab.studies.worker import OBJECTIVE, FoldTrainable, Order, searched
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
     from ray.tune import Callback
 
 
 POOL_FROM = 400
 """Utterances from which extraction is worth the start of a process pool."""
+LOST = "its worker process died twice (out of memory, or killed)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +100,9 @@ def run_study(
         say(f"skipped: {arm}: {reason}")
     if study.search and any(not f.validation for g in plan.grounds for f in g.split.folds):
         raise SerlabError("a search is judged on validation speakers; protocol.validation is 0")
+    refuse_unknown_cost(plan)
     store = Store.create(run)
+    refuse_other_objectives(plan, store)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     store.write_json("resolved.json", resolved(plan, command=command, created=created))
     _extract(plan, say)
@@ -103,7 +117,7 @@ def run_study(
     )
     _tune(plan, store, order, address, say)
     if study.search:
-        _add_searched(plan, store, command, created)
+        _add_searched(plan, store, command, created, say)
     _write_down_lost(store)
     return outcome(store)
 
@@ -201,28 +215,20 @@ def _start_ray(address: str, workers: int, study: Study) -> None:
 
 def _fit(plan: Plan, queue: Queue, workers: int, order: Order) -> None:
     """Runs a queue to its end."""
-    import optuna
     from ray import tune
     from ray.tune.search import ConcurrencyLimiter
-    from ray.tune.search.optuna import OptunaSearch
+
+    from serlab.studies.searcher import searcher
 
     study = plan.study
     n_known = str(len(queue.study.trials))  # a search that goes on draws other numbers
     seed = seed_of(study.search.seed if study.search else 0, "search", n_known)
-    searcher = OptunaSearch(
-        dict(queue.space),
-        metric=OBJECTIVE,
-        mode="max",
-        sampler=optuna.samplers.TPESampler(seed=seed % 2**31),
-        study_name=queue.study.study_name,
-        storage=queue.storage,
-    )
     resources = {"cpu": study.resources.threads, "gpu": study.resources.gpus}
     trainable = tune.with_parameters(FoldTrainable, order=order)
     tune.Tuner(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
-            search_alg=ConcurrencyLimiter(searcher, workers),
+            search_alg=ConcurrencyLimiter(searcher(queue, seed % 2**31), workers),
             num_samples=queue.n_points,
             reuse_actors=True,
         ),
@@ -257,33 +263,62 @@ def _reporter(queue: Queue) -> Callback:
     return Reporter()
 
 
-def _add_searched(plan: Plan, store: Store, command: str, created: str) -> None:
+def _add_searched(
+    plan: Plan, store: Store, command: str, created: str, say: Callable[[str], None]
+) -> None:
     """Adds the searched variants, best validation score first, to what the report reads."""
-    trials = search_trials(plan, store)
-    ranked = sorted(trials, key=lambda trial: trial.value or 0.0, reverse=True)
-    arms = {trial.number: searched(plan.study, trial.params) for trial in trials}
+    ended = search_ended(plan, store)
+    arms = {trial.number: searched(plan.study, trial.params) for trial in ended.trials}
+    ranked = sorted(ended.trials, key=_score, reverse=True)
     first = {arms[trial.number].name: trial for trial in reversed(ranked)}
     facts = resolved(plan, command=command, created=created)
     for name, trial in reversed(first.items()):
         arm = arms[trial.number]
-        if name != "base":
-            facts["arms"].append({**arm_facts(arm), "validation": trial.value})
+        if name == "base":
+            continue
+        try:
+            facts["arms"].append({**arm_facts(arm), "validation": _first(trial.values)})
+        except SerlabError as error:  # its parts do not go together
+            say(f"skipped: {name}: {error}")
+            facts["skipped"].append({"arm": name, "reason": str(error)})
+        else:
             facts["trials"] += [trial_facts(job) for job in plan.jobs((arm,))]
-    facts["best"] = arms[ranked[0].number].name if ranked else None
-    facts["history"] = [
-        {
-            "number": trial.number,
-            "arm": arms[trial.number].name,
-            "validation": trial.value,
-            "state": trial.state.name.lower(),
-        }
-        for trial in trials
-    ]
+    facts |= _history(plan, ended, arms)
     store.write_json("resolved.json", facts)
 
 
+def _first(values: Sequence[float] | None) -> float | None:
+    return values[0] if values else None
+
+
+def _score(trial: FrozenTrial) -> float:
+    """The validation score; one that has none comes last."""
+    return trial.values[0] if trial.values else -math.inf
+
+
+def _history(plan: Plan, ended: Ended, arms: Mapping[int, Arm]) -> dict[str, Any]:  # JSON values
+    """The search's trials in their order, the best by validation and, with a cost, the front."""
+    done = [trial for trial in ended.trials if trial.values]
+    best = max(done, key=_score, default=None)
+    cost = bool(plan.study.search and plan.study.search.cost)
+    history = [
+        {
+            "number": trial.number,
+            "arm": arms[trial.number].name,
+            "validation": _first(trial.values),
+            **({"cost": trial.values[1] if trial.values else None} if cost else {}),
+            "state": trial.state.name.lower(),
+        }
+        for trial in ended.trials
+    ]
+    front = sorted((t for t in done if t.number in ended.front), key=lambda t: t.values[1])
+    names = list(dict.fromkeys(arms[trial.number].name for trial in front))
+    found = {"best": arms[best.number].name if best else None, "history": history}
+    return {**found, "front": names} if cost else found
+
+
 def _planned(store: Store) -> dict[str, FoldResult]:
-    """Every fold that the run is to have, as a failure that has not happened yet."""
+    """Every fold that the run is to have, without a result."""
     facts = store.resolved()
     corpora = {corpus["name"]: corpus for corpus in facts["corpora"]}
     blanks = (
@@ -295,7 +330,6 @@ def _planned(store: Store) -> dict[str, FoldResult]:
             fold=fold,
             seed=trial["seed"],
             status=Status.FAILED,
-            reason="its worker process died twice (out of memory, or killed)",
         )
         for trial in facts["trials"]
         for fold in corpora[trial["corpus"]]["folds"]
@@ -308,7 +342,7 @@ def _write_down_lost(store: Store) -> None:
     known = {record.cell for record in store.records()}
     for cell, blank in _planned(store).items():
         if cell not in known:
-            store.append(blank)
+            store.append(untrained(blank, LOST))
 
 
 def outcome(store: Store) -> Outcome:

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from serlab.bench.contracts import Scalar, Variant
 from serlab.bench.errors import BadValue, UnknownName
-from serlab.bench.typed import build, listed
+from serlab.bench.typed import build
 from serlab.models.variant import check_option, check_setting, settings_class
 
-Cost = Literal["parameters", "macs"]
+Cost = Literal["", "parameters", "macs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ class Range:
 class Search:
     """An Optuna search over slots and hyperparameters, judged on validation speakers."""
 
-    cost: tuple[Cost, ...] = ()
-    """What is made small beside the score, known without training; of one utterance of the
-    first of ``meters.seconds``."""
+    cost: Cost = ""
+    """What is made small beside the score, known without training; that of one utterance of
+    the first of ``meters.seconds``."""
     trials: int = 20
     seed: int = 0
     storage: str = ""
@@ -38,11 +38,9 @@ class Search:
     space: Mapping[str, Range | tuple[Scalar, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Checks the counts."""
+        """Checks the count."""
         if self.trials < 1:
             raise BadValue("search.trials", self.trials, "an integer of at least 1")
-        if len(set(self.cost)) < len(self.cost):
-            raise BadValue("search.cost", list(self.cost), "different costs")
 
 
 def parse_search(table: object, base: Variant) -> Search:
@@ -63,7 +61,7 @@ def parse_search(table: object, base: Variant) -> Search:
             raise BadValue(where, values, "a list of values, or a table with low and high")
     if not space:
         raise BadValue("search.space", {}, "at least one slot or hyperparameter")
-    found: Search = build(Search, {**listed(table, "cost", str), "space": space}, "search")
+    found: Search = build(Search, {**table, "space": space}, "search")
     return found
 
 

@@ -18,6 +18,7 @@ from serlab.bench.checkpoint import Keep
 from serlab.bench.contracts import (
     Fold,
     FoldResult,
+    Measurement,
     Part,
     Status,
     digest,
@@ -26,9 +27,10 @@ from serlab.bench.contracts import (
 from serlab.bench.meters.environment import fingerprint
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.store import Store
-from serlab.bench.trial import run_fold
+from serlab.bench.trial import run_fold, untrained
 from serlab.models.variant import make, resolve
 from serlab.studies.benches import bench_for
+from serlab.studies.cost import cost_of
 from serlab.studies.plan import Job, Plan, make_plan
 from serlab.studies.specification import Arm, Study
 
@@ -92,13 +94,14 @@ class FoldTrainable(tune.Trainable):
         wanted = {f"{job.trial.key}-{fold.name}" for job, fold in self.work}
         records = (r for r in self.store.records() if r.cell in wanted)
         self.known = {r.cell: r for r in records if r.status is not Status.FAILED}
+        self.cost = self._cost(config)
         self.done = 0
         self.total = 0.0
 
     def step(self) -> dict[str, Any]:
         """Trains the next fold, or takes it from the store."""
         job, fold = self.work[self.done]
-        result = self.known.get(f"{job.trial.key}-{fold.name}") or self.train_fold(job, fold)
+        result = self.known.get(f"{job.trial.key}-{fold.name}") or self._new(job, fold)
         self.done += 1
         self.total += validation_score(result, self.store, self.plan.study.metric)
         return {
@@ -108,7 +111,23 @@ class FoldTrainable(tune.Trainable):
             "arm": job.arm,
             "cell": result.cell,
             "done": self.done == len(self.work),
+            **{name: math.nan if m.value is None else m.value for name, m in self.cost.items()},
         }
+
+    def _cost(self, config: Mapping[str, Any]) -> dict[str, Measurement]:
+        """What the search makes small beside the score, by name; nothing of a design's job."""
+        search = self.plan.study.search
+        if search is None or not search.cost or "arm" in config:
+            return {}
+        return {search.cost: cost_of(self.plan, self.work[0][0].trial.variant)}
+
+    def _new(self, job: Job, fold: Fold) -> FoldResult:
+        """Trains a fold, unless its variant lacks the cost that the search asks for."""
+        for name, found in self.cost.items():
+            if found.value is None:
+                reason = f"not trained, as its {name} are unknown: {found.reason}"
+                return self._keep_record(untrained(_blank(job, fold), reason))
+        return self.train_fold(job, fold)
 
     def train_fold(self, job: Job, fold: Fold) -> FoldResult:
         """Runs one fold and keeps its record before Tune hears of it."""
@@ -117,6 +136,9 @@ class FoldTrainable(tune.Trainable):
         bench = bench_for(job.ground, system, Cache(self.order.cache), conditions)
         keep = self._keep(job, fold) if self.plan.study.keep_models else None
         result = run_fold(job.trial, job.arm, fold, system, bench, self.order.device, keep)
+        return self._keep_record(result)
+
+    def _keep_record(self, result: FoldResult) -> FoldResult:
         environment = self.store.keep_environment(fingerprint(self.order.device))
         result = replace(result, environment=environment)
         self.store.append(result)
@@ -133,6 +155,19 @@ class FoldTrainable(tune.Trainable):
             labels=job.ground.split.labels,
             sources={"corpora": plain(study.corpora), "folds": study.protocol.folds},
         )
+
+
+def _blank(job: Job, fold: Fold) -> FoldResult:
+    """A fold that has no result."""
+    return FoldResult(
+        trial=job.trial.key,
+        arm=job.arm,
+        corpus=job.ground.corpus.name,
+        split=job.ground.split.hash,
+        fold=fold.name,
+        seed=job.trial.seed,
+        status=Status.FAILED,
+    )
 
 
 def jobs_of(plan: Plan, config: Mapping[str, Any]) -> list[Job]:

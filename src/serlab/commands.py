@@ -127,7 +127,7 @@ def run_command(chosen: Namespace, typed: str) -> int:
     if study.meters.latency:
         from serlab.bench.store import Store
 
-        meter_arms(Store.open(out), say)
+        meter_arms(Store.open(out), say, chosen.plugin)
     troubles = ", ".join(f"{n} {status}" for status, n in outcome.problems.items())
     say(f"{outcome.n_completed} of {outcome.n_planned} folds completed" +
         (f"; {troubles}" if troubles else ""))  # fmt: skip
@@ -150,10 +150,13 @@ def device_of(name: str) -> str:
 
 
 def _show_plan(study: Any, roots: Mapping[str, Path]) -> int:  # a studies.specification.Study
+    from serlab.studies.cost import objectives, refuse_unknown_cost
+    from serlab.studies.meter_arms import meters_text
     from serlab.studies.plan import make_plan, refuse_leaks
 
     plan = make_plan(study, roots, say)
     refuse_leaks(plan, say)
+    refuse_unknown_cost(plan)
     jobs = plan.jobs()
     cells = sum(len(job.cells()) for job in jobs)
     print(f"{study.name}: {study.question}")
@@ -161,6 +164,9 @@ def _show_plan(study: Any, roots: Mapping[str, Path]) -> int:  # a studies.speci
     for arm in study.arms:
         print(f"  {arm.name}" + (f" (skipped: {plan.skipped[arm.name]})" if arm.name in
               plan.skipped else ""))  # fmt: skip
+    if study.search:
+        print(f"search: {study.search.trials} trials, judged by {' and '.join(objectives(plan))}")
+    print("\n".join(meters_text(plan)))
     return 0
 
 

@@ -142,8 +142,12 @@ def test_environment_is_stored_once(tmp_path: Path) -> None:
     assert len(list((tmp_path / "environments").iterdir())) == 1
 
 
-def test_meters_are_read_by_arm(tmp_path: Path) -> None:
+def test_meters_are_read_by_file(tmp_path: Path) -> None:
     """The meter pass's files are found by the arm they name."""
     store = Store.create(tmp_path)
     store.write_json("meters/a.json", {"arm": "base", "parameters": 3})
-    assert store.meters()["base"]["parameters"] == 3
+    assert store.meters() == {"a": {"arm": "base", "parameters": 3}}
+    for broken in ('{"arm": "ba', "[]"):
+        (tmp_path / "meters" / "b.json").write_text(broken)
+        with pytest.raises(BadFile, match=r"b\.json"):
+            store.meters()
