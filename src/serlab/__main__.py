@@ -7,12 +7,16 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any  # what argparse gives for subcommands has no public type
 
 from serlab import __version__
 from serlab.bench.errors import NotComparable, SerlabError
 
 LISTS = ("systems", "slots", "corpora", "features", "conditions", "splits", "studies", "metrics")
+
+HOMES = {"gate": "gate_commands", "bench": "bench_commands", "bench compare": "bench_compare"}
+"""Modules of commands that are not in the module "commands"."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ def parser() -> ArgumentParser:
     _add_data(commands, shared)
     _add_cache(commands, shared)
     _add_gate(commands, shared)
+    _add_bench(commands, shared)
     return top
 
 
@@ -179,6 +184,13 @@ def _add_outputs(task: ArgumentParser) -> None:
     task.add_argument("--annotations", action="store_true", help="print workflow annotations")
 
 
+def _add_bench(commands: Any, shared: _Shared) -> None:
+    from serlab import bench_commands, bench_compare
+
+    bench_commands.add_parser(commands, [shared.plugin, shared.json])
+    bench_compare.add_parser(commands, [shared.plugin, shared.json])
+
+
 def _add_cache(commands: Any, shared: _Shared) -> None:
     parents = (shared.plugin, shared.json)
     cache = commands.add_parser("cache", help="tell of the cache of features, or shrink it")
@@ -196,14 +208,20 @@ def _add_cache(commands: Any, shared: _Shared) -> None:
     )
 
 
+def _joined(words: Sequence[str]) -> list[str]:
+    """The words with "bench compare" as one: what follows "bench" may be any variant."""
+    return ["bench compare", *words[2:]] if list(words[:2]) == ["bench", "compare"] else [*words]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code (2 for a mistake in what was asked)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = parser().parse_args(words)
-    from serlab import commands, gate_commands
+    chosen = parser().parse_args(_joined(words))
+    from serlab import commands
 
     command = f"{chosen.command}_{chosen.task}" if "task" in chosen else chosen.command
-    home = gate_commands if chosen.command == "gate" else commands
+    command = command.replace(" ", "_")
+    home = import_module(f"serlab.{HOMES.get(chosen.command, 'commands')}")
     try:
         commands.load_plugins(getattr(chosen, "plugin", ()))
         code: int = getattr(home, f"{command}_command")(chosen, " ".join(["serlab", *words]))
