@@ -193,9 +193,10 @@ class Store:
 
     def _lines(self) -> Iterator[FoldResult]:
         for path in sorted((self.path / "records").glob("*.jsonl")):
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(True), 1):
-                if line.endswith("\n"):  # a line without its end is of a writer that was killed
-                    yield _result(line, f"{path}:{number}")
+            with path.open(encoding="utf-8") as file:
+                for number, line in enumerate(file, 1):
+                    if line.endswith("\n"):  # without its end it is of a writer that was killed
+                        yield _result(line, f"{path}:{number}")
 
     def done(self) -> set[str]:
         """Cells that need no training any more."""

@@ -430,6 +430,15 @@ def test_holm_by_hand() -> None:
     assert holm([]) == ()
 
 
+def test_holm_beside_statsmodels() -> None:
+    """The same bits, equal values and values that reach 1 among them."""
+    from statsmodels.stats.multitest import multipletests
+
+    for decimals in (1, 8):
+        p_values = np.random.default_rng(0).random(60).round(decimals).tolist()
+        assert holm(p_values) == tuple(multipletests(p_values, method="holm")[1].tolist())
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_never_lowers_a_p(p_values: list[float]) -> None:
     """Each is at least itself and at most 1; the smallest has its Bonferroni value."""
