@@ -150,7 +150,7 @@ def _gpu(device: str) -> dict[str, object]:
         properties.name,
         properties.total_memory,
         torch.version.cuda,
-        torch.backends.cudnn.version(),
+        torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         driver,
         limit,
     )

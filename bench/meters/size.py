@@ -20,7 +20,11 @@ CHEAP = {
     "normalising": (
         "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
         "cudnn_batch_norm", "native_layer_norm", "native_group_norm", "_softmax", "_safe_softmax",
-        "_log_softmax", "native_dropout", "bernoulli_",
+        "_log_softmax", "native_dropout",
+    ),
+    "drawing": (
+        "bernoulli_", "uniform_", "normal_", "rand", "rand_like", "randn", "randn_like", "randint",
+        "randperm",
     ),
     "pooling and reducing": (
         "max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "sum", "mean", "max",
@@ -59,7 +63,10 @@ def _dot_flops(vector: Sequence[int], *_: object, **__: object) -> int:
     return 2 * vector[0]
 
 
-FORMULAS = {torch.ops.aten.mv: _mv_flops, torch.ops.aten.dot: _dot_flops}
+FORMULAS: Mapping[Any, Callable[..., int]] = {
+    torch.ops.aten.mv: _mv_flops,
+    torch.ops.aten.dot: _dot_flops,
+}
 """FLOPs by the shapes of the arguments, for operators that torch's counter lacks."""
 
 
@@ -99,7 +106,7 @@ def count_work(call: Callable[[], object]) -> Work:
 
     The network must not be compiled, as the counter does not see into its kernels.
     """
-    counter, operators = FlopCounterMode(display=False, custom_mapping=FORMULAS), _Operators()
+    counter, operators = FlopCounterMode(display=False, custom_mapping=dict(FORMULAS)), _Operators()
     with _unfused(), operators, counter:
         call()
     uncounted = tuple(sorted({str(op) for op in operators.seen if not _counted(op)}))
