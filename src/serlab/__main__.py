@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any  # what argparse gives for subcommands has no public type
 
-from serlab import __version__
+from serlab import __version__, bench_commands, bench_compare
 from serlab.bench.errors import NotComparable, SerlabError
 
 LISTS = ("systems", "slots", "corpora", "features", "conditions", "splits", "studies", "metrics")
@@ -185,8 +185,6 @@ def _add_outputs(task: ArgumentParser) -> None:
 
 
 def _add_bench(commands: Any, shared: _Shared) -> None:
-    from serlab import bench_commands, bench_compare
-
     bench_commands.add_parser(commands, [shared.plugin, shared.json])
     bench_compare.add_parser(commands, [shared.plugin, shared.json])
 

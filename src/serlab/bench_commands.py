@@ -150,9 +150,12 @@ def variant_of(text: str) -> Variant:
     """
     from serlab.models.variant import parse_assignment, resolve
 
-    name, *changes = text.split(",")
+    name, *words = text.split(",")
     system, _, preset = name.partition(":")
-    return resolve(system, preset, dict(map(parse_assignment, changes)), where=text)
+    where, changes = f'variant "{text}"', [parse_assignment(word) for word in words]
+    if len(dict(changes)) < len(changes):
+        raise BadValue("VARIANT", text, "each slot or setting once")
+    return resolve(system, preset, dict(changes), where=where)
 
 
 def check_variants(cells: Iterable[Cell]) -> None:

@@ -128,6 +128,8 @@ def _under(rows: Iterable[Row], name: str) -> list[str]:
 
 
 def _is_shown(column: Column, rows: Sequence[Row]) -> bool:
+    if column.name.startswith("train_") and not any(row.cell.training for row in rows):
+        return False
     if column.shown == "cuda":
         return any(row.cell.device.startswith("cuda") for row in rows)
     return column.shown == "always" or any(row.values(column.name) for row in rows)

@@ -142,10 +142,13 @@ def device_of(name: str) -> str:
         return name
     import torch
 
-    if name.split(":")[0] != "cuda":
-        raise BadValue("--device", name, "cpu or cuda")
+    if not re.fullmatch(r"cuda(:\d+)?", name):
+        raise BadValue("--device", name, "cpu, cuda or cuda:N")
     if not torch.cuda.is_available():
         raise SerlabError(f"--device {name}: torch {torch.__version__} sees no GPU here")
+    if int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
+        n = torch.cuda.device_count()
+        raise SerlabError(f"--device {name}: torch sees {n} GPUs here, from cuda:0 on")
     return name
 
 
