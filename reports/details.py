@@ -11,6 +11,7 @@ from markupsafe import Markup
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.metrics.categorical import confusion
 from serlab.reports.inline import curve
+from serlab.reports.meter_tables import MeterTable, meter_table
 from serlab.reports.records import Arm, Block, Curve, IntArray, Measured, Pooled, groups
 from serlab.reports.tables import Column
 from serlab.reports.words import amount, count, number
@@ -42,6 +43,7 @@ class Detail:
     curves: tuple[tuple[str, str, Markup], ...]
     """Name, its last value, and the picture."""
     epochs: str
+    meters: MeterTable | None
 
 
 _WORST = {
@@ -70,6 +72,7 @@ def detail_of(arm: Arm, block: Block, columns: tuple[Column, ...]) -> Detail:
         ),
         curves=tuple(_curves(arm.curves)),
         epochs=_epochs(arm.chosen_epochs),
+        meters=meter_table(arm.meters),
     )
 
 

@@ -184,6 +184,31 @@ def quiet(axes: Axes, *, grid: Literal["", "x", "y"] = "") -> None:
         axes.grid(axis=grid, color=FAINT, linewidth=0.5)
 
 
+def cost_axis(axes: Axes, values: Sequence[float]) -> None:
+    """Logarithmic where the costs span more than a factor of five; from zero otherwise."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+    axes.xaxis.set_major_formatter(lambda x, _: _tick(x))
+    if min(values) > 0 and max(values) / min(values) > 5:
+        axes.set_xscale("log")
+        wide = max(values) / min(values) > 100
+        subs = (1.0,) if wide else (1.0, 2.0, 5.0)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
+        axes.xaxis.set_major_formatter(lambda x, _: _tick(x))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlim(min(values) / 1.4, max(values) * 1.4)
+        return
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.set_xlim(0, (max(values) or 1.0) * 1.15)
+
+
+def _tick(value: float) -> str:
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g} {letter}"
+    return f"{value:g}"
+
+
 def columns_for(n: int) -> int:
     """How many columns of panels leave the fewest holes on a page."""
     return {1: 2, 5: 3, 6: 3, 9: 3}.get(n, min(n, 4))

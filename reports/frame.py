@@ -14,6 +14,7 @@ from serlab.bench.contracts import FoldResult, Measurement, Status
 from serlab.bench.errors import BadFile, NotComparable, SerlabError
 from serlab.bench.store import Store
 from serlab.reports.effects import by_dimension, scores_of, with_effects
+from serlab.reports.meters import MeterRun, read_meters
 from serlab.reports.pooling import pool, same_utterances
 from serlab.reports.records import (
     Arm,
@@ -24,7 +25,6 @@ from serlab.reports.records import (
     Failure,
     Frame,
     Measured,
-    Meter,
     OutsideFacts,
     Pooled,
     SearchPoint,
@@ -52,13 +52,15 @@ def load_frame(run: str | Path) -> Frame:
     held = [r for r in records if r.trial in asked]
     _some_completed(store.path, held)
     names = [c["name"] for c in resolved["corpora"]]
-    reader = _Reader(store=store, resolved=resolved, study=study, records=held)
+    meters = read_meters(store, resolved, study.level)
+    reader = _Reader(store=store, resolved=resolved, study=study, records=held, meters=meters)
     blocks = tuple(reader.block(name) for name in names)
     return Frame(
         path=store.path,
         study=study,
         blocks=blocks,
-        environments=_environments(store, held),
+        environments=_environments(store, held) | meters.environments,
+        meter_notes=meters.notes,
         n_stale=len(records) - len(held),
     )
 
@@ -111,7 +113,6 @@ def _study(resolved: Mapping[str, Any]) -> StudyFacts:
 
 def _environments(store: Store, records: Iterable[FoldResult]) -> dict[str, Mapping[str, Any]]:
     names = {r.environment for r in records if r.environment}
-    names |= {str(m.get("environment") or "") for m in store.meters().values()} - {""}
     return {name: store.read_json(f"environments/{name}.json") for name in sorted(names)}
 
 
@@ -123,13 +124,15 @@ class _Reader:
     resolved: Mapping[str, Any]  # JSON values of any shape
     study: StudyFacts
     records: Sequence[FoldResult]
+    meters: MeterRun
 
     def block(self, name: str) -> Block:
         """The results on one corpus."""
         corpus = corpus_facts(next(c for c in self.resolved["corpora"] if c["name"] == name))
         records = [r for r in self.records if r.corpus == name]
         same_split(corpus, records)
-        meters = self.store.meters()
+        front = tuple(self.resolved.get("front") or ())
+        shown = {self.resolved.get("best"), *front}
         arms, searched = [], Counts(planned=0)
         for fact in self.resolved["arms"]:
             trials = [
@@ -139,10 +142,10 @@ class _Reader:
             ]
             keys = {t["key"] for t in trials}
             mine = [r for r in records if r.trial in keys]
-            if fact.get("kind") == "searched" and fact["name"] != self.resolved.get("best"):
+            if fact.get("kind") == "searched" and fact["name"] not in shown:
                 searched += _counts(len(trials) * len(corpus.folds), mine)
             elif trials:
-                arms.append(self._arm(fact, corpus, trials, mine, meters.get(fact["name"])))
+                arms.append(self._arm(fact, corpus, trials, mine))
         arms = same_utterances(corpus, arms)
         skipped = self.resolved.get("skipped") or ()
         block = Block(
@@ -152,8 +155,16 @@ class _Reader:
             search=_search(self.resolved),
             searched=searched,
             skipped=tuple((str(s["arm"]), str(s["reason"])) for s in skipped),
+            metered=self.meters.first,
+            cost=self._cost(),
+            front=front,
         )
         return with_effects(block)
+
+    def _cost(self) -> str:
+        """What a search keeps low beside the score; empty where there is no such thing."""
+        search = (self.resolved.get("study") or {}).get("search") or {}
+        return str(search.get("cost") or "")
 
     def _arm(
         self,
@@ -161,7 +172,6 @@ class _Reader:
         corpus: CorpusFacts,
         trials: Sequence[Mapping[str, Any]],
         records: Sequence[FoldResult],
-        meter: Mapping[str, Any] | None,
     ) -> Arm:
         completed = [r for r in records if r.status is Status.COMPLETED]
         pooled = pool(self.store, corpus, completed)
@@ -181,7 +191,7 @@ class _Reader:
             no_effect="",
             curves=_curves(completed),
             measured=_measured(completed),
-            meter=_meter(meter) if meter else None,
+            meters=self.meters.of(variant, len(corpus.labels), corpus.target),
             parameters=fact.get("parameters"),
             failures=_failures(records),
             trials=tuple((int(t["seed"]), str(t["key"])) for t in trials),
@@ -208,6 +218,7 @@ def _search(resolved: Mapping[str, Any]) -> tuple[SearchPoint, ...]:
             arm=str(trial["arm"]),
             status=str(trial["state"]),
             value=None if trial["validation"] is None else float(trial["validation"]),
+            cost=None if trial.get("cost") is None else float(trial["cost"]),
         )
         for trial in resolved.get("history") or ()
     )
@@ -312,22 +323,4 @@ def _summary(name: str, found: Sequence[Measurement]) -> Measured:
         largest=float(np.max(values)) if values else None,
         n=len(values),
         reason=reasons[0] if reasons else "",
-    )
-
-
-def _meter(record: Mapping[str, Any]) -> Meter:
-    latency = record.get("latency_ms") or {}
-    return Meter(
-        p50_ms=latency.get("p50"),
-        p90_ms=latency.get("p90"),
-        n=int(latency.get("n") or 0),
-        latency_reason=str(latency.get("reason") or ""),
-        parameters=record.get("parameters"),
-        feature_ms=record.get("feature_ms"),
-        macs=record.get("macs"),
-        macs_reason=str(record.get("macs_reason") or ""),
-        device=str(record.get("device") or ""),
-        seconds=record.get("seconds"),
-        threads=record.get("threads"),
-        environment=str(record.get("environment") or ""),
     )

@@ -19,6 +19,7 @@ from serlab.reports.across import Over, across_line
 from serlab.reports.factorial import Attribution, Lines, NoAttribution, lines_of
 from serlab.reports.figure import Drawn
 from serlab.reports.inline import axis_row
+from serlab.reports.meter_tables import headline_words, meter_failures, meter_methods
 from serlab.reports.records import Arm, Block, Frame, SearchPoint, Verdict
 from serlab.reports.rows import Row, heading_of, row_of
 from serlab.reports.sentences import (
@@ -32,6 +33,7 @@ from serlab.reports.sentences import (
 from serlab.reports.tables import probe_words, transductive_notes
 from serlab.reports.words import (
     clean,
+    cost_title,
     count,
     difference_in,
     label,
@@ -82,8 +84,15 @@ class Section:
     n_more_failures: int
     protocol: str
     methods: str
+    speed: str
+    """How the meters were taken."""
+    metered: str
+    """Under which conditions the table's latency was measured."""
+    no_meters: str
+    """Why the table has none."""
     tables: tuple[str, ...]
     search: tuple[SearchPoint, ...]
+    cost_title: str
     attribution: Lines | None
     no_attribution: str
     """Why a grid study has none."""
@@ -221,7 +230,7 @@ def _arm_data(arm: Arm) -> dict[str, Any]:  # JSON values of any shape
         "effect",
         "no_effect",
         "measured",
-        "meter",
+        "meters",
         "parameters",
         "trials",
     )
@@ -237,6 +246,7 @@ def _section(
     share: Attribution | NoAttribution | None,
 ) -> Section:
     lost = [f for arm in block.arms for f in arm.failures]
+    unmetered = meter_failures(block)
     told = tuple(
         f"{label(f.arm)}, fold {clean(f.fold)}, seed {f.seed}: {f.status}"
         + (f" ({clean(f.reason)})" if f.reason else "")
@@ -258,19 +268,33 @@ def _section(
         rows=tuple(row_of(a, block, f"c{index}-a{i}") for i, a in enumerate(block.arms)),
         figures=figures,
         absent=absent,
-        failures=told,
-        n_more_failures=max(0, len(lost) - MOST_FAILURES),
+        failures=told + unmetered[:MOST_FAILURES],
+        n_more_failures=sum(max(0, len(one) - MOST_FAILURES) for one in (lost, unmetered)),
         protocol=protocol_words(block.corpus),
         methods=methods(block),
+        speed=meter_methods(block),
+        metered=headline_words(block),
+        no_meters=_no_meters(block),
         tables=tables,
         search=_best_found(block),
+        cost_title=cost_title(block.cost),
         attribution=lines_of(share, block) if isinstance(share, Attribution) else None,
         no_attribution=share.reason if isinstance(share, NoAttribution) else "",
     )
 
 
+def _no_meters(block: Block) -> str:
+    if any(arm.meters.cells for arm in block.arms):
+        return ""
+    return block.arms[0].meters.reason if block.arms else ""
+
+
 def _best_found(block: Block) -> tuple[SearchPoint, ...]:
+    """The front where there is a cost, by it; otherwise the best by validation."""
     held = [p for p in block.search if p.value is not None]
+    if block.cost:
+        first = {p.arm: p for p in reversed(held)}
+        return tuple(first[name] for name in block.front if name in first)
     return tuple(sorted(held, key=lambda p: (-(p.value or 0.0), p.order))[:MOST_SEARCHED])
 
 

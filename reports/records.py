@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from serlab.bench.contracts import FloatArray, Scalar, Target
 from serlab.bench.statistics.records import Estimate, Need, coded
+from serlab.reports.meters import ArmMeters, Conditions
 
 IntArray = npt.NDArray[np.int64]
 
@@ -168,26 +169,6 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meter:
-    """Latency and size of an arm's network; values that are None have a reason."""
-
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    n: int = 0
-    latency_reason: str = ""
-    feature_ms: float | None = None
-    """Time of the feature extraction, which latency leaves out."""
-    parameters: int | None = None
-    macs: int | None = None
-    macs_reason: str = ""
-    device: str = ""
-    seconds: float | None = None
-    """Length of the utterance that latency is measured on."""
-    threads: int | None = None
-    environment: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Failure:
     """A training that gave no result, and why."""
 
@@ -207,6 +188,8 @@ class SearchPoint:
     status: str
     value: float | None
     """The study's metric on validation speakers, mean over corpora, folds and seeds."""
+    cost: float | None = None
+    """What the search keeps low beside it; None where it has no cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,14 +216,21 @@ class Arm:
     """Why there is no effect, where there is none."""
     curves: Mapping[str, Curve]
     measured: Mapping[str, Measured]
-    meter: Meter | None
+    meters: ArmMeters
     parameters: int | None
+    """As the study counted them when it was resolved."""
     failures: tuple[Failure, ...]
     trials: tuple[tuple[int, str], ...]
     """Seed and key of each trial."""
     chosen_epochs: tuple[int, ...]
     transductive: str = ""
     """How it saw the test speakers' utterances in training; empty where it did not."""
+
+    @property
+    def n_parameters(self) -> float | None:
+        """As the meters counted them, or, where these did not run, the study."""
+        metered = self.meters.get("parameters").value
+        return metered if metered is not None else self.parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,12 +318,18 @@ class Block:
     corpus: CorpusFacts
     arms: tuple[Arm, ...]
     search: tuple[SearchPoint, ...] = ()
-    """A search's trials in their order. Only the best by validation is also among the arms: to
-    show the test scores of the others would invite picking by them."""
+    """A search's trials in their order. Only the best by validation, or the front, is also among
+    the arms: to show the test scores of the others would invite picking by them."""
+    cost: str = ""
+    """What the search keeps low beside the score; empty where it looks at the score alone."""
+    front: tuple[str, ...] = ()
+    """Arms of the search whose score and cost no other beats; the study tests and meters them."""
     searched: Counts = field(default_factory=lambda: Counts(planned=0))
     """Trainings of the search's trials that are not among the arms."""
     skipped: tuple[tuple[str, str], ...] = ()
     """Arms that could not run here, and why."""
+    metered: Conditions | None = None
+    """What the meters that tables and figures show were measured under."""
 
     @property
     def base(self) -> Arm | None:
@@ -364,6 +360,8 @@ class Frame:
     study: StudyFacts
     blocks: tuple[Block, ...]
     environments: Mapping[str, Mapping[str, Any]]  # JSON values of any shape
+    meter_notes: tuple[str, ...] = ()
+    """What a reader must know of the meters, such as that the machine was loaded."""
     n_stale: int = 0
     """Records of trials that the study as now resolved does not ask for."""
 

@@ -11,9 +11,10 @@ from serlab.reports.across import Over, across, across_csv, ranked, ranks_csv
 from serlab.reports.factorial import Attribution, NoAttribution, attribution_of, write_attribution
 from serlab.reports.figure import FIGURES, Absent, Drawn, write_figure
 from serlab.reports.frame import load_frame
+from serlab.reports.meter_tables import write_meters
 from serlab.reports.page import render
 from serlab.reports.records import Block, Frame
-from serlab.reports.tables import write_tables
+from serlab.reports.table_files import write_tables
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
@@ -50,6 +51,7 @@ def _write(frame: Frame, folder: Path) -> Path:
         prefix = f"{index}-{_slug(corpus)}-" if len(frame.blocks) > 1 else ""
         figures[corpus], absent[corpus] = _figures(block, folder / "figures", prefix)
         tables[corpus] = write_tables(block, folder / "tables", f"{prefix}ablation")
+        tables[corpus] += write_meters(block, folder / "tables", f"{prefix}meters")
         shares[corpus] = found = attribution_of(block, store)
         if isinstance(found, Attribution):
             tables[corpus] += write_attribution(found, block, folder / "tables", prefix)

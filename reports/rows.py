@@ -9,6 +9,8 @@ from markupsafe import Markup
 
 from serlab.reports.details import Detail, detail_of
 from serlab.reports.inline import forest_row
+from serlab.reports.meter_tables import bounds
+from serlab.reports.meters import Value
 from serlab.reports.records import Arm, Block, Verdict
 from serlab.reports.tables import (
     PROBE,
@@ -18,7 +20,14 @@ from serlab.reports.tables import (
     folds_text,
     probed,
 )
-from serlab.reports.words import count, duration, interval, number, p_value
+from serlab.reports.words import (
+    compact,
+    duration,
+    interval,
+    number,
+    p_value,
+    significant,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +56,9 @@ class Row:
 def heading_of(block: Block) -> tuple[str, ...]:
     """The heading over `Row.cells`."""
     probe = ("Speaker probe",) if probed(block) else ()
+    meters = ("MACs", "Latency", "RTF") if block.metered else ()
     scores = (column.title for column in columns_of(block))
-    return (*scores, "Over folds", *probe, "Parameters", "Latency", "Training")
+    return (*scores, "Over folds", *probe, "Parameters", *meters, "Training")
 
 
 def row_of(arm: Arm, block: Block, anchor: str) -> Row:
@@ -57,7 +67,7 @@ def row_of(arm: Arm, block: Block, anchor: str) -> Row:
     effect, estimate = arm.effect, arm.effect.estimate if arm.effect else None
     small = ""
     if effect and estimate:
-        small = f"{_bounds(interval(estimate, sign=True))} p {p_value(effect.p_holm)}"
+        small = f"{_bounds(interval(estimate, sign=True))}\np {p_value(effect.p_holm)}"
     return Row(
         arm=arm,
         anchor=anchor,
@@ -113,19 +123,32 @@ def _costs(arm: Arm, block: Block) -> tuple[Cell, ...]:
     score = arm.scores.get(block.study.metric)
     folds = score.folds if score else None
     mean = folds.mean if folds and math.isfinite(folds.mean) else ""
-    meter = arm.meter
-    parameters = meter.parameters if meter and meter.parameters else arm.parameters
-    p50 = meter.p50_ms if meter else None
+    value, _, spread = folds_text(folds).partition(" ± ")
+    parameters = arm.n_parameters
     training = arm.measured.get("train_cpu")
     median = training.median if training else None
     return (
-        Cell(text=folds_text(folds), small="", key=mean),
+        Cell(text=value, small=spread and f"± {spread}", key=mean),
         *([_probe(arm)] if probed(block) else []),
-        Cell(text=count(parameters), small="", key=parameters if parameters is not None else ""),
-        Cell(
-            text=f"{number(p50, 2)} ms" if p50 is not None else "–",
-            small=f"p90 {number(meter.p90_ms, 2)}" if meter and meter.p90_ms else "",
-            key=p50 if p50 is not None else "",
-        ),
+        Cell(text=compact(parameters), small="", key=parameters if parameters is not None else ""),
+        *(_meters(arm) if block.metered else ()),
         Cell(text=duration(median), small="", key=median if median is not None else ""),
     )
+
+
+def _meters(arm: Arm) -> tuple[Cell, ...]:
+    macs, latency, rtf = (arm.meters.get(name) for name in ("macs", "latency_p50", "rtf"))
+    known = latency.value is not None
+    return (
+        Cell(text=compact(macs.value), small="", key=_key(macs)),
+        Cell(
+            text=f"{significant(latency.value)} ms" if known else "–",
+            small=bounds(latency) or ("one process" if known and latency.n == 1 else ""),
+            key=_key(latency),
+        ),
+        Cell(text=significant(rtf.value, 2), small="", key=_key(rtf)),
+    )
+
+
+def _key(held: Value) -> float | str:
+    return "" if held.value is None else held.value

@@ -133,6 +133,29 @@ def count(value: float | None) -> str:
     return "–" if value is None else f"{round(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def significant(value: float | None, digits: int = 3) -> str:
+    """A number with so many digits that tell, never in powers of ten.
+
+    Example:
+        >>> significant(0.0123456), significant(2.0), significant(1234.5)
+        ('0.0123', '2.00', '1\u202f234')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    size = math.floor(math.log10(abs(value))) if value else 0
+    return count(value) if size >= digits else number(value, digits - 1 - size)
+
+
+def compact(value: float | None) -> str:
+    """A count in thousands, millions or billions: ``93.6 k``, ``1.20 M``."""
+    if value is None:
+        return "–"
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{significant(value / size)} {letter}"
+    return count(value)
+
+
 def duration(seconds: float | None) -> str:
     """``820 ms``, ``12.3 s``, ``4 min 10 s``, ``2 h 05 min``."""
     if seconds is None or not math.isfinite(seconds):
@@ -156,7 +179,8 @@ def amount(value: float | None, unit: str) -> str:
     if unit == "share":
         return number(value)
     if unit in {"bytes", "B", "byte"}:
-        return f"{value / 2**20:,.0f} MiB".replace(",", "\N{NARROW NO-BREAK SPACE}")
+        size, name = (2**20, "MiB") if value >= 10 * 2**20 else (2**10, "KiB")
+        return f"{value / size:,.0f} {name}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     return f"{value:,.4g} {unit}".strip()
 
 
@@ -209,6 +233,11 @@ def marks_of(block: Block, arms: Iterable[Arm]) -> tuple[str, ...]:
         for arm in arms
         if arm.transductive
     )
+
+
+def cost_title(name: str) -> str:
+    """A cost in a sentence: latency, parameters, MACs."""
+    return {"macs": "MACs", "latency_p50": "latency"}.get(name, clean(name))
 
 
 def title_of(name: str) -> str:

@@ -1,14 +1,16 @@
-"""Accuracy against latency and against parameters."""
+"""Accuracy against latency, parameters and operations, with the front that no arm beats."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from serlab.bench.metrics.base import metric as found
 from serlab.bench.statistics.records import Estimate
 from serlab.reports.figure import (
+    DASHES,
     FIGURES,
     INK,
     MARKERS,
@@ -16,36 +18,57 @@ from serlab.reports.figure import (
     PALETTE,
     PAPER,
     Absent,
+    cost_axis,
     mark,
     new_figure,
     quiet,
     spread,
 )
+from serlab.reports.meter_tables import headline_words
+from serlab.reports.meters import Value
 from serlab.reports.records import Arm, Block
-from serlab.reports.words import clean, interval, marks_of, number, short, tagged, title_of
+from serlab.reports.words import (
+    clean,
+    compact,
+    cost_title,
+    interval,
+    listed,
+    marks_of,
+    short,
+    significant,
+    tagged,
+    title_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GAP = 0.062
-"""Least distance of two labels, as a share of the axes' height."""
+GAP = 0.068
+"""Least distance of two names, as a share of the axes' height."""
+
+COSTS = {
+    "latency_p50": "latency p50, ms",
+    "parameters": "parameters",
+    "macs": "MACs of a call",
+}
+"""What accuracy is shown against, by measurement, with the titles of the axes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One arm's accuracy and cost; a cost of None was not measured."""
+    """One arm's accuracy and costs."""
 
     arm: str
     is_base: bool
     score: Estimate
-    latency_ms: float | None
-    parameters: int | None
+    costs: Mapping[str, Value]
+    """Each cost that the arm has."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TradeoffNumbers:
-    """Accuracy and cost of each arm."""
+    """Accuracy and costs of each arm."""
 
     marks: tuple[str, ...]
     corpus: str
@@ -53,17 +76,47 @@ class TradeoffNumbers:
     level: float
     conditions: str
     points: tuple[Point, ...]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """By reason, the arms without a latency."""
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The costs that any arm has."""
+        return tuple(name for name in COSTS if any(name in p.costs for p in self.points))
+
+    def front(self, cost: str) -> tuple[Point, ...]:
+        """The arms that no other beats in both, the cheapest first.
+
+        One beats another where it is as good and as cheap, and better or cheaper. By the points
+        alone: what the intervals leave open is not part of it.
+        """
+        held = [p for p in self.points if cost in p.costs]
+        kept = [p for p in held if not any(self._beats(q, p, cost) for q in held)]
+        return tuple(sorted(kept, key=lambda p: (_cost(p, cost), p.arm)))
+
+    def _beats(self, one: Point, other: Point, cost: str) -> bool:
+        better = self._gain(one) - self._gain(other)
+        cheaper = _cost(other, cost) - _cost(one, cost)
+        return min(better, cheaper) >= 0 and max(better, cheaper) > 0
+
+    def _gain(self, point: Point) -> float:
+        """The score, turned so that more is better."""
+        return point.score.mean if found(self.metric).higher_is_better else -point.score.mean
 
     def rows(self) -> list[dict[str, object]]:
         """One row an arm."""
+        fronts = {name: self.front(name) for name in self.costs}
         return [
             {
                 "arm": p.arm,
                 self.metric: p.score.mean,
                 "low": p.score.low,
                 "high": p.score.high,
-                "latency_p50_ms": p.latency_ms,
-                "parameters": p.parameters,
+                **{
+                    key: value
+                    for name in self.costs
+                    for key, value in _columns(name, p, on_front=p in fronts[name]).items()
+                },
             }
             for p in self.points
         ]
@@ -72,102 +125,157 @@ class TradeoffNumbers:
         """The caption."""
         text = (
             f"Pooled {title_of(self.metric)} on {clean(self.corpus)} with {self.level:.0%} "
-            "intervals against the median latency of one utterance and against the number of "
-            "parameters; the star is the base. Intervals of single arms say less about a "
-            "difference than the paired comparison does."
+            "intervals over speakers crossed with seeds, against what it costs; the star is the "
+            "base. The line joins the filled points, which no other arm beats in both; by the "
+            "points alone. "
         )
-        return text + (f" Latency: {self.conditions}." if self.conditions else "")
+        told = " ".join(self._front_words(name) for name in self.costs)
+        if self.conditions:
+            told += (
+                f" Latency with {self.level:.0%} intervals over processes, and MACs: "
+                f"{self.conditions}."
+            )
+        told += "".join(f" Without latency: {arms} ({why})." for why, arms in self.missing.items())
+        return text + told
+
+    def _front_words(self, cost: str) -> str:
+        """The front's names, and where the intervals do not tell them apart."""
+        front = self.front(cost)
+        names = [p.arm for p in front]
+        text = f"Front of {cost_title(cost)}: {listed(names)}"
+        close = [f"{a.arm} and {b.arm}" for a, b in pairwise(front) if _overlap(a.score, b.score)]
+        if close:
+            title = title_of(self.metric)
+            text += f"; on it the intervals of {title} overlap for {listed(close)}"
+        slow = [f"{a.arm} and {b.arm}" for a, b in pairwise(front) if _alike(a, b, cost)]
+        if slow:
+            text += f", and those of {cost_title(cost)} for {listed(slow)}"
+        return text + "."
 
     def alt(self) -> str:
         """Each arm's numbers in words."""
         told = [
             f"{clean(p.arm)} {interval(p.score)}"
-            + (f", {number(p.latency_ms, 2)} ms" if p.latency_ms is not None else "")
-            + (f", {p.parameters} parameters" if p.parameters is not None else "")
+            + "".join(f", {_amount(name, held)}" for name, held in p.costs.items())
             for p in self.points
         ]
-        return f"{title_of(self.metric)} against latency and parameters: {'; '.join(told)}."
+        titles = listed([cost_title(name) for name in self.costs])
+        fronts = "; ".join(
+            f"front of {cost_title(name)}: {listed([p.arm for p in self.front(name)])}"
+            for name in self.costs
+        )
+        return f"{title_of(self.metric)} against {titles}: {'; '.join(told)}. {fronts}."
+
+
+_COLUMNS = {"latency_p50": "latency_p50_ms"}
+
+
+def _cost(point: Point, cost: str) -> float:
+    value = point.costs[cost].value
+    assert value is not None
+    return value
+
+
+def _columns(cost: str, point: Point, *, on_front: bool) -> dict[str, object]:
+    held = point.costs.get(cost)
+    row: dict[str, object] = {_COLUMNS.get(cost, cost): held.value if held else None}
+    if cost == "latency_p50":
+        row |= {f"latency_p50_{end}_ms": getattr(held, end, None) for end in ("low", "high")}
+        row["n_processes"] = held.n if held else None
+    return {**row, f"on_front_of_{cost_title(cost).lower()}": on_front}
+
+
+def _overlap(one: Estimate, other: Estimate) -> bool:
+    """Whether their intervals share a value; an interval that is not there excludes none."""
+    if not (one.estimable and other.estimable):
+        return True
+    return one.low <= other.high and other.low <= one.high
+
+
+def _alike(one: Point, other: Point, cost: str) -> bool:
+    """Whether the intervals of a cost share a value; counts have none."""
+    a, b = one.costs[cost], other.costs[cost]
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return False
+    return a.low <= b.high and b.low <= a.high
+
+
+def _amount(cost: str, held: Value) -> str:
+    if cost == "latency_p50":
+        return f"{significant(held.value)} ms"
+    return f"{compact(held.value)} {cost_title(cost)}"
 
 
 @FIGURES.register("tradeoff", order=7)
 class Tradeoff:
-    """What accuracy costs in time and in parameters."""
+    """What accuracy costs in time, in parameters and in operations."""
 
     def info(self, block: Block) -> TradeoffNumbers | Absent:
         """The arms that have a score and a cost."""
         metric = block.study.metric
-        points = tuple(
-            Point(
-                arm=tagged(arm),
-                is_base=arm.is_base,
-                score=arm.scores[metric].pooled,
-                latency_ms=arm.meter.p50_ms if arm.meter else None,
-                parameters=_parameters(arm),
-            )
-            for arm in block.arms
-            if metric in arm.scores
-        )
-        points = tuple(p for p in points if p.latency_ms is not None or p.parameters is not None)
-        if not points:
+        scored = {tagged(a): a for a in block.arms if metric in a.scores}
+        shown = {name: arm for name, arm in scored.items() if _costs(arm)}
+        if not shown:
             return Absent(reason=_why_absent(block))
         return TradeoffNumbers(
-            marks=marks_of(block, (a for a in block.arms if tagged(a) in {p.arm for p in points})),
+            marks=marks_of(block, shown.values()),
             corpus=block.corpus.name,
             metric=metric,
             level=block.study.level,
-            conditions=_conditions(block),
-            points=points,
+            conditions=headline_words(block),
+            points=tuple(
+                Point(
+                    arm=name,
+                    is_base=arm.is_base,
+                    score=arm.scores[metric].pooled,
+                    costs=_costs(arm),
+                )
+                for name, arm in shown.items()
+            ),
+            missing=_missing(scored) if block.metered else {},
         )
 
     def draw(self, numbers: TradeoffNumbers, width_in: float) -> Figure:
         """A panel a cost, sharing the axis of accuracy; names at the right."""
-        figure = new_figure(width_in, 3.0 + 0.16 * bool(numbers.marks))
+        n = len(numbers.points)
+        figure = new_figure(width_in, max(2.9, 0.19 * n + 0.9) + 0.16 * bool(numbers.marks))
         title = title_of(numbers.metric)
         mark(figure, numbers.marks, f"{title} against cost, {numbers.corpus}")
-        costs: list[tuple[str, list[float | None]]] = [
-            ("median latency, ms", [p.latency_ms for p in numbers.points]),
-            ("parameters", [_real(p.parameters) for p in numbers.points]),
-        ]
-        costs = [c for c in costs if any(v is not None for v in c[1])]
-        grid = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
-        for axes, (label, values) in zip(grid, costs, strict=True):
-            for index, (point, value) in enumerate(zip(numbers.points, values, strict=True)):
-                if value is not None:
-                    _draw_point(axes, point, float(value), index)
-            _cost_axis(axes, [float(v) for v in values if v is not None])
-            axes.set_xlabel(label)
-            quiet(axes, grid="y")
-        grid[0].set_ylim(top=min(grid[0].get_ylim()[1], found(numbers.metric).high + 0.02))
+        grid = figure.subplots(1, len(numbers.costs), sharey=True, squeeze=False)[0]
+        for axes, cost in zip(grid, numbers.costs, strict=True):
+            _panel(axes, numbers, cost)
+        _limit(grid[0], numbers)
         grid[0].set_ylabel(f"pooled {title}")
-        _names(grid[-1], numbers, costs[-1][1])
+        _names(grid[-1], numbers)
         return figure
 
 
-def _real(value: int | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def _parameters(arm: Arm) -> int | None:
-    if arm.meter and arm.meter.parameters is not None:
-        return arm.meter.parameters
-    return arm.parameters
+def _costs(arm: Arm) -> dict[str, Value]:
+    """The arm's costs; parameters by the study's count where they were not metered."""
+    held = {name: arm.meters.get(name) for name in COSTS}
+    counted = None if arm.parameters is None else float(arm.parameters)
+    if held["parameters"].value is None:
+        held["parameters"] = Value(value=counted, unit="parameters")
+    return {name: value for name, value in held.items() if value.value is not None}
 
 
 def _why_absent(block: Block) -> str:
-    reasons = {a.meter.latency_reason for a in block.arms if a.meter and a.meter.latency_reason}
-    if reasons:
-        return f"no latency or size was measured: {sorted(reasons)[0]}"
-    return "neither latency nor size was measured in this run"
+    reasons = sorted({a.meters.reason for a in block.arms if a.meters.reason})
+    if not any(block.study.metric in arm.scores for arm in block.arms):
+        return "no arm has a score yet"
+    return f"neither latency nor size was measured: {reasons[0] if reasons else 'no cell has any'}"
 
 
-def _conditions(block: Block) -> str:
-    meter = next((a.meter for a in block.arms if a.meter and a.meter.p50_ms is not None), None)
-    if meter is None:
-        return ""
-    length = f"{meter.seconds:g} s of speech" if meter.seconds else "one utterance"
-    threads = f"{meter.threads} thread{'s' * (meter.threads != 1)}" if meter.threads else ""
-    where = ", ".join(part for part in (clean(meter.device), threads) if part)
-    return f"{length} on {where}, {meter.n} calls in a fresh process"
+def _missing(scored: Mapping[str, Arm]) -> dict[str, str]:
+    lost: dict[str, list[str]] = {}
+    for name, arm in scored.items():
+        latency = arm.meters.get("latency_p50")
+        if latency.value is None:
+            lost.setdefault(clean(latency.reason), []).append(name)
+    return {why: listed(names) for why, names in lost.items()}
+
+
+# --- drawing -------------------------------------------------------------------------------
 
 
 def _look(point: Point, index: int) -> tuple[str, str]:
@@ -176,68 +284,78 @@ def _look(point: Point, index: int) -> tuple[str, str]:
     return PALETTE[index % len(PALETTE)], MARKERS[index % len(MARKERS)]
 
 
-def _draw_point(axes: Axes, point: Point, value: float, index: int) -> None:
+def _panel(axes: Axes, numbers: TradeoffNumbers, cost: str) -> None:
+    """Crosses of both intervals, and the front as steps."""
+    front = numbers.front(cost)
+    _steps(axes, [(_cost(p, cost), p.score.mean) for p in front])
+    for index, point in enumerate(numbers.points):
+        if cost in point.costs:
+            _draw_point(axes, point, point.costs[cost], index, filled=point in front)
+    held = [p.costs[cost] for p in numbers.points if cost in p.costs]
+    ends = [v for h in held for v in (h.value, h.low, h.high) if v is not None]
+    cost_axis(axes, ends)
+    axes.set_xlabel(COSTS[cost])
+    quiet(axes, grid="y")
+
+
+def _steps(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """The best that is had up to each cost."""
+    if len(points) > 1:
+        costs, scores = zip(*points, strict=True)
+        axes.step(
+            costs, scores, where="post", color=MUTED, linewidth=0.9, linestyle=DASHES[1], zorder=1
+        )
+
+
+def _draw_point(axes: Axes, point: Point, cost: Value, index: int, *, filled: bool) -> None:
     colour, marker = _look(point, index)
-    axes.plot([value, value], [point.score.low, point.score.high], color=colour, linewidth=1)
+    value, score = float(cost.value or 0.0), point.score
+    axes.plot([value, value], [score.low, score.high], color=colour, linewidth=0.9, alpha=0.75)
+    if cost.low is not None and cost.high is not None:
+        axes.plot([cost.low, cost.high], [score.mean] * 2, color=colour, linewidth=0.9, alpha=0.75)
     axes.plot(
         [value],
-        [point.score.mean],
+        [score.mean],
         marker=marker,
-        color=colour,
         markersize=9 if point.is_base else 5.5,
-        markeredgecolor=PAPER,
-        markeredgewidth=0.5,
+        markerfacecolor=colour if filled else PAPER,
+        markeredgecolor=PAPER if filled else colour,
+        markeredgewidth=0.5 if filled else 1.1,
         linestyle="none",
         zorder=3,
     )
 
 
-def _cost_axis(axes: Axes, values: list[float]) -> None:
-    """Logarithmic where the costs span more than a factor of five; from zero otherwise."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-
-    axes.xaxis.set_major_formatter(lambda x, _: _tick(x))
-    if min(values) > 0 and max(values) / min(values) > 5:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=6))
-        axes.xaxis.set_major_formatter(lambda x, _: _tick(x))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlim(min(values) / 1.4, max(values) * 1.4)
-        return
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlim(0, (max(values) or 1.0) * 1.15)
+def _limit(axes: Axes, numbers: TradeoffNumbers) -> None:
+    """Ends the axis of accuracy at the metric's range."""
+    axes.set_ylim(top=min(axes.get_ylim()[1], found(numbers.metric).high + 0.02))
 
 
-def _tick(value: float) -> str:
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g} {letter}"
-    return f"{value:g}"
+def _names(axes: Axes, numbers: TradeoffNumbers) -> None:
+    """The arms' names in a column at the right, in the order of their heights.
 
-
-def _names(axes: Axes, numbers: TradeoffNumbers, values: list[float | None]) -> None:
-    """The arms' names in a column at the right, each beside its height as far as they fit."""
+    A name on any front is bold.
+    """
     low, high = axes.get_ylim()
     heights = [p.score.mean for p in numbers.points]
-    places = spread([(h - low) / (high - low) for h in heights], GAP)
+    gap = min(GAP, 1.0 / max(1, len(heights) - 1))
+    places = spread([(h - low) / (high - low) for h in heights], gap)
     overflow = max(0.0, max(places) - 1.0) - max(0.0, -min(places))
+    on_front = {p.arm for cost in numbers.costs for p in numbers.front(cost)}
     for index, (point, place) in enumerate(zip(numbers.points, places, strict=True)):
         colour, marker = _look(point, index)
-        y = place - overflow
-        size = 8 if point.is_base else 5
-        over = axes.transAxes
+        chosen, y, over = point.arm in on_front, place - overflow, axes.transAxes
         axes.plot(
-            [1.06], [y], marker=marker, color=colour, markersize=size, transform=over, clip_on=False
+            [1.08],
+            [y],
+            marker=marker,
+            markersize=8 if point.is_base else 5,
+            markerfacecolor=colour if chosen else PAPER,
+            markeredgecolor=colour,
+            linestyle="none",
+            transform=over,
+            clip_on=False,
         )
-        axes.text(1.1, y, short(point.arm, 26), transform=over, va="center", fontsize=7.5)
-        value = values[index]
-        if value is not None and math.isfinite(value):
-            axes.annotate(
-                "",
-                xy=(value, point.score.mean),
-                xycoords="data",
-                xytext=(1.045, y),
-                textcoords="axes fraction",
-                arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.4, "shrinkB": 4},
-                annotation_clip=False,
-            )
+        weight = "bold" if chosen else "normal"
+        name = short(point.arm, 26)
+        axes.text(1.14, y, name, transform=over, va="center", fontsize=7.5, fontweight=weight)

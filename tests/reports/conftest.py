@@ -48,6 +48,7 @@ def traced(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
         probes={"base": 0.9, "streams=aligned": 0.5},
         leaks=("utterances are split at random",),
         history=(("levels=one", 0.6, "complete"), ("x", -0.1, "complete")),
+        costs={"levels=one": 5e5, "x": 2e4},
     )
     path: Path = fake.write_fake_run(tmp_path_factory.mktemp("traced") / "run", study)
     return path

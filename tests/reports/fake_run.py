@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from serlab.bench.contracts import FoldResult, Groups, Measurement, Predictions, Status
+from serlab.bench.contracts import (
+    FoldResult,
+    Groups,
+    Measurement,
+    Predictions,
+    Status,
+    Variant,
+    plain,
+)
+from serlab.bench.meters.records import Cell, Measured
 from serlab.bench.store import Store
 
 SPLIT = "0123456789abcdef"
@@ -45,6 +54,13 @@ class FakeStudy:
     lost: Mapping[tuple[str, str, int], Status | None] = field(default_factory=dict)
     """(arm, fold, seed) that did not complete; None leaves no record at all."""
     meters: bool = True
+    processes: int = 3
+    batches: tuple[int, ...] = (1, 8)
+    """Of the meters."""
+    unmetered: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """Why an arm's meters fail at a batch size."""
+    load: float = 0.5
+    """Of the machine before each process of the meters."""
     epochs: int = 8
     target: str = "emotion"
     """Or "traces", whose dimensions ``labels`` names and whose metric is CCC."""
@@ -68,6 +84,8 @@ class FakeStudy:
     """By audio condition, the share of the test utterances that are then called the first class."""
     history: tuple[tuple[str, float | None, str], ...] = ()
     """Arm, validation score and state of a search's trials; the first is the best."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """Of a search's variants, by arm; empty where it looks at the score alone."""
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By arm; the others have a pooling, the name behind their "="."""
 
@@ -101,9 +119,16 @@ def write_fake_run(folder: Path, study: FakeStudy | None = None) -> Path:
     for number in range(len(study.corpora) if study.groups else 0):
         store.write_groups(number, _groups(study))
     if study.meters:
-        for number, arm in enumerate(study.skill):
-            store.write_json(f"meters/{number}.json", _meter(study, number, arm, environment))
+        _write_meters(store, study)
     return folder
+
+
+def _write_meters(store: Store, study: FakeStudy) -> None:
+    for number, fact in enumerate(_resolved(study)["arms"]):
+        for process in range(study.processes):
+            for batch in study.batches:
+                made = _meter(study, number, fact["variant"], fact["name"], process, batch)
+                store.write_json(f"meters/{made.cell.key}-{process}.json", plain(made))
 
 
 def _key(arm: str, corpus: str, seed: int, study: FakeStudy) -> str:
@@ -199,14 +224,37 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
         "corpora": corpora,
         "seeds": list(study.seeds),
         "trials": trials,
-        "study": {"name": study.name},
+        "study": {
+            "name": study.name,
+            "search": {"cost": "parameters"} if study.costs else None,
+            "meters": {
+                "devices": [""],
+                "dtypes": ["fp32"],
+                "batches": list(study.batches),
+                "seconds": [3.0],
+                "threads": 1,
+            },
+        },
         "skipped": [{"arm": "egemaps", "reason": "needs the extra opensmile"}],
         "best": study.history[0][0] if study.history else None,
         "history": [
             {"number": i, "arm": arm, "validation": value, "state": state}
+            | ({"cost": study.costs.get(arm)} if study.costs else {})
             for i, (arm, value, state) in enumerate(study.history)
         ],
+        **({"front": _front(study)} if study.costs else {}),
     }
+
+
+def _front(study: FakeStudy) -> list[str]:
+    """The variants that no other beats in score and cost, the cheapest first."""
+    values = {a: v for a, v, _ in study.history if v is not None and a in study.costs}
+    front = [
+        arm
+        for arm, value in values.items()
+        if all(value >= values[other] or study.costs[arm] < study.costs[other] for other in values)
+    ]
+    return sorted(front, key=lambda arm: study.costs[arm])
 
 
 def _result(
@@ -369,15 +417,52 @@ def _predictions(study: FakeStudy, arm: str, fold: str, rng: np.random.Generator
     return _under_conditions(study, held)
 
 
-def _meter(study: FakeStudy, number: int, arm: str, environment: str) -> dict[str, Any]:
-    return {
-        "arm": arm,
-        "latency_ms": {"p50": 2.0 + number * 0.7, "p90": 3.0 + number, "n": 200, "reason": ""},
-        "parameters": 93_573 + 5000 * number**2,
-        "macs": 1_000_000,
-        "macs_reason": "",
-        "device": "cpu",
-        "seconds": 3.0,
-        "threads": 1,
-        "environment": environment,
+def _meter(
+    study: FakeStudy, number: int, variant: dict[str, Any], name: str, process: int, batch: int
+) -> Measured:
+    """One process; the second is slower by a tenth than the first, and the third by a fifth."""
+    slower = 1 + 0.1 * process
+    cell = Cell(
+        variant=Variant(**variant), n_classes=len(study.labels), target=study.target, batch=batch
+    )
+    latency = (2.0 + number * 0.7) * batch**0.8 * slower
+    samples = tuple(round(latency * 1e6) + i for i in range(100))
+    values = {
+        "latency_p50": (latency, "ms"),
+        "latency_p90": (latency * 1.5, "ms"),
+        "throughput": (batch / latency * 1e3, "1/s"),
+        "rtf": (latency / 3e3 / batch, "s/s"),
+        "rtf_with_features": (latency / 1e3 / batch, "s/s"),
+        "feature_p50": (2 * latency, "ms"),
+        "train_p50": (5 * latency, "ms"),
+        "parameters": (93_573 + 5000 * number**2, "parameters"),
+        "trainable_parameters": (93_573 + 5000 * number**2, "parameters"),
+        "checkpoint": (400_000, "bytes"),
+        "macs": (1_000_000 * batch * (1 + number), "MAC"),
+        "flops": (2_000_000 * batch * (1 + number), "FLOP"),
+        "peak_memory": (3e8 + 1e6 * process, "bytes"),
     }
+    found = {k: Measurement(value=float(v), unit=unit) for k, (v, unit) in values.items()}
+    none = {"latency_p99": ("ms", "needs 662 calls, there are 100"), **NO_CUDA}
+    found |= {k: Measurement(value=None, unit=u, reason=why) for k, (u, why) in none.items()}
+    environment = {
+        "cpu": "fake CPU <model>",
+        "cores": 2,
+        "load_before": {"load_1m": study.load, "load_per_core": study.load / 2},
+        "load_after": {"load_1m": 1.0, "load_per_core": 0.5},
+    }
+    if (name, batch) in study.unmetered:
+        reason = study.unmetered[name, batch]
+        return Measured(cell=cell, label=name, process=process, status="failed", reason=reason)
+    return Measured(
+        cell=cell,
+        label=name,
+        process=process,
+        phases={"build": Measurement(value=0.02, unit="s")},
+        samples_ns=samples,
+        measurements=found,
+        environment=environment,
+    )
+
+
+NO_CUDA = {"cuda_allocated": ("bytes", "the section ran on the CPU")}

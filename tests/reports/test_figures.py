@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from serlab.bench.metrics.base import evaluate
 from serlab.reports.figure import (
@@ -23,7 +24,9 @@ from serlab.reports.figure import (
     write_figure,
 )
 from serlab.reports.figures.forest import _axis
+from serlab.reports.figures.tradeoff import Point, TradeoffNumbers
 from serlab.reports.frame import load_frame
+from serlab.reports.meters import Value
 from serlab.reports.records import Block, groups
 from serlab.reports.words import MINUS, label
 
@@ -52,6 +55,7 @@ def search(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Block:
             ("filters=time", None, "fail"),
             ("filters=square", 0.5, "complete"),
         ),
+        costs={"pooling=mean": 3e5, "filters=square": 1e5},
     )
     return load_frame(fake.write_fake_run(tmp_path_factory.mktemp("search"), study)).blocks[0]
 
@@ -70,7 +74,7 @@ def test_all_figures_are_registered() -> None:
     """A figure is added by adding a file, and none is lost."""
     assert set(NAMES) >= {
         "forest", "slopes", "confusion", "confusion_difference", "curves", "tradeoff", "recall",
-        "history", "dimensions", "traces", "probe",
+        "history", "front", "dimensions", "traces", "probe",
     }  # fmt: skip
 
 
@@ -207,10 +211,117 @@ def test_recall_averages_to_ua(block: Block) -> None:
 
 def test_tradeoff_has_the_meters_numbers(block: Block) -> None:
     """Latency and parameters are those of the meter pass."""
-    held = {p.arm: p for p in numbers("tradeoff", block).points}
-    assert held["base"].latency_ms == 2.0
-    assert held["base"].parameters == 93_573
-    assert len(held) == 6
+    held = numbers("tradeoff", block)
+    base = next(p for p in held.points if p.arm == "base")
+    mean, low, high = over([2.0, 2.2, 2.4])
+    latency = base.costs["latency_p50"]
+    assert latency.value == pytest.approx(mean)
+    assert (latency.low, latency.high) == (pytest.approx(low), pytest.approx(high))
+    assert {k: v.value for k, v in base.costs.items() if k != "latency_p50"} == {
+        "parameters": 93_573,
+        "macs": 1_000_000,
+    }
+    assert len(held.points) == 6
+    assert "cpu, fp32, batch 1, 3 s, 1 thread; 3 processes of 100 calls" in held.caption()
+
+
+def over(times: list[float]) -> tuple[float, float, float]:
+    """Geometric mean and its t interval, by scipy."""
+    logs = np.log(times)
+    low, high = stats.t.interval(0.95, len(times) - 1, logs.mean(), stats.sem(logs))
+    return float(np.exp(logs.mean())), float(np.exp(low)), float(np.exp(high))
+
+
+def point(arm: str, score: float, latency: float, half: float = 0.01) -> Point:
+    estimate = SimpleNamespace(mean=score, low=score - half, high=score + half, estimable=True)
+    cost = Value(value=latency, unit="ms", low=latency * 0.9, high=latency * 1.1, n=3)
+    return Point(arm=arm, is_base=False, score=estimate, costs={"latency_p50": cost})  # type: ignore[arg-type]
+
+
+def made(metric: str, *points: Point) -> TradeoffNumbers:
+    return TradeoffNumbers(
+        marks=(), corpus="c", metric=metric, level=0.95, conditions="", points=points
+    )
+
+
+def test_front_holds_what_no_other_beats() -> None:
+    """Cheaper and worse stays, dearer and worse goes; of equal ones both stay."""
+    held = made(
+        "ua",
+        point("dear", 0.9, 8.0),
+        point("beaten", 0.6, 4.0),
+        point("cheap", 0.7, 2.0),
+        point("twin", 0.7, 2.0),
+        point("slower twin", 0.7, 3.0),
+    )
+    assert [p.arm for p in held.front("latency_p50")] == ["cheap", "twin", "dear"]
+    rows = {row["arm"]: row["on_front_of_latency"] for row in held.rows()}
+    assert rows == {
+        "dear": True, "beaten": False, "cheap": True, "twin": True, "slower twin": False,
+    }  # fmt: skip
+
+
+def test_front_of_an_error_is_the_lowest() -> None:
+    """Of a metric that is better when lower, the lower one is on the front."""
+    held = made("ece", point("good", 0.1, 2.0), point("bad", 0.3, 2.0))
+    assert [p.arm for p in held.front("latency_p50")] == ["good"]
+
+
+def test_caption_says_where_intervals_of_the_front_overlap() -> None:
+    """A front is one of points; what the intervals leave open is told."""
+    close = made("ua", point("a", 0.70, 2.0, half=0.05), point("b", 0.72, 2.1, half=0.05))
+    assert "Front of latency: a and b" in close.caption()
+    assert "the intervals of UA overlap for a and b" in close.caption()
+    assert "those of latency for a and b" in close.caption()
+    far = made("ua", point("a", 0.70, 2.0), point("b", 0.90, 4.0))
+    assert "overlap" not in far.caption()
+
+
+def test_arms_without_latency_are_named(fake: ModuleType, tmp_path: Path) -> None:
+    """An arm whose cell failed stays in the panels that it has numbers for."""
+    study = fake.FakeStudy(
+        unmetered={("pooling=max", 1): "out of memory", ("svm", 1): "no <such> device"}
+    )
+    block = load_frame(fake.write_fake_run(tmp_path, study)).blocks[0]
+    held = numbers("tradeoff", block)
+    costs = {p.arm: set(p.costs) for p in held.points}
+    assert costs["pooling=max"] == {"parameters"}
+    assert "svm" not in costs
+    assert "Without latency: pooling=max (out of memory)." in held.caption()
+    assert "Without latency: svm (no <such> device)." in held.caption()
+
+
+def test_front_of_a_search_tells_what_is_tested(fake: ModuleType, tmp_path: Path) -> None:
+    """Every trial is a point; the front is tested and metered, the others stay unseen."""
+    study = fake.FakeStudy(
+        design="search",
+        history=(
+            ("pooling=mean", 0.6, "complete"),
+            ("filters=time", None, "fail"),
+            ("filters=square", 0.5, "complete"),
+            ("pooling=max", 0.4, "complete"),
+        ),
+        costs={"pooling=mean": 300.0, "filters=square": 100.0, "pooling=max": 200.0},
+    )
+    block = load_frame(fake.write_fake_run(tmp_path, study)).blocks[0]
+    assert [arm.name for arm in block.arms] == ["base", "pooling=mean", "filters=square", "svm"]
+    held = numbers("front", block)
+    assert [p.arm for p in held.front] == ["filters=square", "pooling=mean"]
+    rows = {row["arm"]: (row["on_front"], row["tested"], row["metered"]) for row in held.rows()}
+    assert rows == {
+        "pooling=mean": (True, True, True),
+        "filters=square": (True, True, True),
+        "pooling=max": (False, False, False),
+    }
+    assert "1 trial without a score" in held.caption()
+    assert "trial 3 (filters=square) 0.500 with 100" in held.alt()
+
+
+def test_study_without_a_cost_has_no_front(block: Block) -> None:
+    """Nobody would expect the figure."""
+    held = numbers("front", block)
+    assert isinstance(held, Absent)
+    assert not held.notable
 
 
 def test_history_keeps_the_best_so_far(search: Block) -> None:

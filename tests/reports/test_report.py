@@ -23,7 +23,7 @@ from serlab.bench.errors import BadFile
 from serlab.reports.figure import Absent, Drawn, FigureKind, write_figure
 from serlab.reports.frame import load_frame
 from serlab.reports.report import write_report
-from serlab.reports.tables import tex
+from serlab.reports.table_files import tex
 
 SCRIPT = "<script>alert('x')</script>"
 HOSTILE = (
