@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from serlab.bench.errors import SerlabError
 from serlab.bench.store import Store
@@ -14,6 +14,9 @@ from serlab.studies.space import Range, Search
 
 if TYPE_CHECKING:
     import optuna
+
+DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize"]
+"""Of the score and the cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +165,7 @@ def _open(
     study = optuna.create_study(
         storage=storage,
         study_name=name,
-        directions=["maximize", "minimize"][:n_objectives],
+        directions=DIRECTIONS[:n_objectives],
         load_if_exists=True,
     )
     for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):

@@ -50,7 +50,7 @@ def meter_arms(store: Store, say: Callable[[str], None], plugins: Sequence[str] 
     here = _skip_absent(store, wanted, known, say)
     left = sum((c.key, k) not in known for c in here.cells for k in range(wanted.meters.processes))
     if left:
-        say(f"measuring speed, memory and size: {left} processes, one after the other")
+        say(f"measuring speed, memory and size in fresh processes, {left} in all")
     for measured in measure_cells(
         here.cells,
         here.labels,

@@ -14,13 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from serlab.bench import trial
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import FoldResult, Status
 from serlab.bench.errors import Leak, SerlabError
 from serlab.bench.store import Store
+from serlab.bench.train import Diverged
+from serlab.bench.trial import TRAINING_COST
+from serlab.models.variant import make
 from serlab.studies import runner
+from serlab.studies.benches import bench_for
 from serlab.studies.facts import resolved
-from serlab.studies.meter_arms import main as meter_main
 from serlab.studies.plan import make_plan, refuse_leaks
 from serlab.studies.specification import Study, load_study
 from serlab.studies.worker import FoldTrainable, Order, jobs_of, validation_score
@@ -47,6 +51,7 @@ validation = 1
 [meters]
 calls = 5
 seconds = 1.0
+processes = 1
 [resources]
 workers = 2
 """
@@ -134,10 +139,11 @@ def test_a_study_runs_to_its_report(finished: Path) -> None:
     assert {r.trial for r in records.values()} == {t["key"] for t in planned}
     assert {r.status for r in records.values()} == {Status.COMPLETED}
     assert all(r.environment for r in records.values())
-    meters = Store(finished).meters()
+    meters = {m["label"]: m for m in Store(finished).meters().values()}
     assert set(meters) == {"base", "pooling=mean", "functionals_svm"}
-    assert meters["base"]["latency_ms"]["p50"] > 0
-    assert meters["base"]["macs"] > 0
+    assert {m["status"] for m in meters.values()} == {"measured"}
+    assert meters["base"]["measurements"]["latency_p50"]["value"] > 0
+    assert meters["base"]["measurements"]["macs"]["value"] > 0
     assert (finished / "report" / "index.html").stat().st_size > 10_000
 
 
@@ -161,6 +167,7 @@ def test_running_again_trains_nothing(finished: Path) -> None:
     done = serlab("run", finished.parent / "small.toml", "--out", finished, "--no-report")
     assert done.returncode == 0, done.stderr
     assert "Ray is up" not in done.stderr
+    assert "measuring" not in done.stderr
     assert by_cell(finished) == before
 
 
@@ -239,6 +246,66 @@ def test_worker_trains_keeps_and_reports(tmp_path: Path) -> None:
     assert worker.train()["arm"] == "functionals_svm"
     Told(config).train()
     assert len(by_cell(told.run)) == 3, "a fold in the store was trained again"
+
+
+def test_a_measured_memory_is_that_of_its_own_fold(tmp_path: Path) -> None:
+    """A process takes fold after fold: what came before does not stand in a later peak."""
+    told = order(tmp_path)
+
+    class Told(FoldTrainable):
+        """A worker that has its order, as Tune gives it."""
+
+        def setup(self, config: dict[str, Any], order: Order | None = None) -> None:
+            """With the order."""
+            super().setup(config, order=told)
+
+    at_work = Told({"arm": "functionals_svm", "corpus": "synth", "seed": 0})
+    at_work.train()
+    large = np.ones(400 * 2**20, np.uint8)  # between two folds: it belongs to neither
+    assert large[-1] == 1
+    del large
+    at_work.train()
+    peaks = [r.measurements["peak_memory"] for r in Store(told.run).records()]
+    if any(peak.value is None for peak in peaks):
+        pytest.skip(peaks[0].reason)
+    first, second = (peak.value or 0 for peak in peaks)
+    assert abs(first - second) < 200 * 2**20
+
+
+def test_every_end_of_a_training_has_its_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Completed, diverged or failed: time and memory, and why there is none of a GPU."""
+    made = make_plan(study(tmp_path), {})
+    (job,) = (j for j in made.jobs() if (j.arm, j.trial.seed) == ("functionals_svm", 0))
+    system = make(job.trial.variant)
+    bench = bench_for(job.ground, system, Cache())
+    ends: dict[Status, Exception | None] = {
+        Status.COMPLETED: None,
+        Status.DIVERGED: Diverged("the loss is not finite"),
+        Status.FAILED: RuntimeError("odd"),
+    }
+    for status, error in ends.items():
+        if error is not None:
+            monkeypatch.setattr(trial, "predictions", _raises(error))
+        result = trial.run_fold(job.trial, job.arm, job.ground.split.folds[0], system, bench)
+        assert result.status is status
+        measured = result.measurements
+        assert set(measured) == set(TRAINING_COST)
+        assert (measured["train_wall"].value or 0) > 0
+        assert (measured["train_cpu"].value or 0) > 0
+        memory = measured["peak_memory"]
+        assert memory.reason if memory.value is None else memory.value > 2**20
+        for name in ("cuda_allocated", "cuda_reserved", "cuda_process"):
+            assert measured[name].value is None
+            assert "CPU" in measured[name].reason
+
+
+def _raises(error: Exception) -> Any:
+    def broken(*_: object) -> None:
+        raise error
+
+    return broken
 
 
 def test_failed_fold_scores_nothing(tmp_path: Path) -> None:
@@ -329,7 +396,10 @@ def test_lost_folds_are_written_down(tmp_path: Path) -> None:
     result = runner.outcome(store)
     assert result.problems == {"failed": 12}
     assert result.complete
-    assert all("died" in r.reason for r in store.records())
+    for record in store.records():
+        assert "died" in record.reason
+        assert set(record.measurements) == set(TRAINING_COST)
+        assert all(m.value is None and m.reason for m in record.measurements.values())
 
 
 def test_missing_folds_are_counted(tmp_path: Path) -> None:
@@ -364,14 +434,3 @@ def test_unwritable_run_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(SerlabError, match="cannot write the run here"):
         runner.run_study(study(tmp_path), tmp_path / "run", roots={}, say=lambda text: None)
-
-
-def test_meter_refuses_an_unknown_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The meter process says which arm is missing."""
-    store = planned(tmp_path)
-    assert meter_main([str(store.path), "nothing"]) == 2
-    assert 'no arm "nothing"' in capsys.readouterr().err
-    assert meter_main([str(store.path), "base"]) == 0
-    assert store.meters()["base"]["latency_ms"]["n"] == 5
-    assert meter_main([str(store.path), "functionals_svm"]) == 0
-    assert store.meters()["functionals_svm"]["macs"] is None

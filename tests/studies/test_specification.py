@@ -126,6 +126,17 @@ SEARCH = '[search]\ntrials = 2\n[search.space]\n%s\n[[corpora]]\nname = "synth"\
         (("seeds = [0, 1]", "max_epochs = -1"), "max_epochs = -1"),
         (("[protocol]", "[meters]\nseconds = 0\n[protocol]"), "meters.seconds"),
         (("[protocol]", "[meters]\ncalls = 0\n[protocol]"), "meters.calls"),
+        (("[protocol]", "[meters]\nseconds = [1, 0]\n[protocol]"), "meters.seconds = 0.0"),
+        (("[protocol]", "[meters]\nseconds = []\n[protocol]"), "meters.seconds.*one or more"),
+        (("[protocol]", "[meters]\nseconds = true\n[protocol]"), "meters.seconds.*a number"),
+        (("[protocol]", "[meters]\nbatches = [1, 1]\n[protocol]"), "meters.batches.*different"),
+        (("[protocol]", "[meters]\nbatches = 8\n[protocol]"), "meters.batches = 8.*a list"),
+        (("[protocol]", "[meters]\nbatches = [0]\n[protocol]"), "meters.batches = 0"),
+        (("[protocol]", '[meters]\ndtypes = ["bf6"]\n[protocol]'), 'did you mean "bf16"'),
+        (("[protocol]", '[meters]\ndevices = ["gpu"]\n[protocol]'), "meters.devices = 'gpu'"),
+        (("[protocol]", "[meters]\nprocesses = 0\n[protocol]"), "meters.processes = 0"),
+        (("[protocol]", "[meters]\nthreads = -1\n[protocol]"), "meters.threads = -1"),
+        (("[protocol]", "[meters]\nlimit_s = inf\n[protocol]"), "meters.limit_s = inf"),
         (("[protocol]", "[resources]\nthreads = 0\n[protocol]"), "resources"),
         (("[base]", "[[base]]"), "base = .*a table"),
         (('system = "li2018"', ""), "base.system is missing"),
@@ -163,6 +174,16 @@ def test_every_mistake_in_a_space_is_one_clear_line(
     """Search spaces are checked value by value before anything runs."""
     with pytest.raises(SerlabError, match=message):
         load_study(study_file(tmp_path, GOOD.split("[ablate]")[0] + SEARCH % space))
+
+
+def test_meters_are_read_with_their_defaults(tmp_path: Path) -> None:
+    """A number of seconds stands for a list of one; all else is as before."""
+    meters = load_study(study_file(tmp_path, GOOD + "[meters]\nseconds = 1\n")).meters
+    assert meters.seconds == (1.0,)
+    assert (meters.latency, meters.devices, meters.dtypes) == (True, ("",), ("fp32",))
+    assert (meters.batches, meters.threads, meters.processes) == ((1,), 0, 3)
+    many = load_study(study_file(tmp_path, GOOD + "[meters]\nseconds = [3, 10.0]\n")).meters
+    assert many.seconds == (3.0, 10.0)
 
 
 def test_search_needs_trials(tmp_path: Path) -> None:
