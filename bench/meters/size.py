@@ -37,10 +37,10 @@ CHEAP = {
     ),
     "picking and placing": (
         "embedding", "index", "index_select", "gather", "index_put", "index_put_", "scatter",
-        "scatter_", "scatter_add_", "masked_fill_", "cat", "stack", "constant_pad_nd",
-        "reflection_pad1d", "replication_pad1d", "flip", "roll", "tril", "triu", "unsafe_split",
-        "_unsafe_view", "view", "transpose_", "squeeze_", "unsqueeze_", "slice_backward",
-        "_pack_padded_sequence",
+        "scatter_", "scatter_add", "scatter_add_", "scatter_reduce", "index_add",
+        "masked_fill_", "cat", "stack", "constant_pad_nd", "reflection_pad1d", "replication_pad1d",
+        "flip", "roll", "tril", "triu", "unsafe_split", "_unsafe_view", "view", "transpose_",
+        "squeeze_", "unsqueeze_", "slice_backward", "_pack_padded_sequence",
     ),
     "making and copying": (
         "clone", "copy_", "_to_copy", "fill_", "zeros", "ones", "full", "empty", "arange",

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from networks import BESIDE, build, every_option
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from serlab.bench.contracts import Stage, TrainingSettings
+from serlab.bench.errors import SerlabError
 from serlab.bench.example import example_batch
 from serlab.bench.meters.size import CHEAP, count_trainable, count_work
 from serlab.bench.shapes import example_sizes
@@ -207,6 +209,38 @@ def test_every_system_is_counted_whole(name: str, preset: str) -> None:
     found = count_work(lambda: network(batch))
     assert found.uncounted == ()
     assert (found.macs.value or 0) > 1e4
+
+
+def holders() -> dict[tuple[str, str], list[str]]:
+    """The systems that have each option of each slot."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for system, slot, option in every_option():
+        found.setdefault((slot, option), []).append(system)
+    return found
+
+
+ALONE = {
+    ("branches", "mdscm"): {"visual": "none", "adversary": "none"},
+    ("visual", "none"): {"branches": "mdscm", "adversary": "none"},
+}
+"""What options that leave out a modality need beside themselves."""
+
+
+@pytest.mark.parametrize(("slot", "option"), holders())
+def test_every_option_is_counted_whole(slot: str, option: str) -> None:
+    """In each of the systems that take it, of which there is one at least."""
+    n_counted = 0
+    for system in holders()[slot, option]:
+        try:
+            beside = {**BESIDE.get((system, slot), {}), **ALONE.get((slot, option), {})}
+            built = build(system, {**beside, slot: option})
+        except SerlabError:  # it has no part in this system
+            continue
+        network, batch = built.network.eval(), built.batch((1.0, 0.8))
+        found = count_work(lambda network=network, batch=batch: network(batch))  # type: ignore[misc]
+        assert (system, found.uncounted) == (system, ())
+        n_counted += 1
+    assert n_counted
 
 
 def test_trainable_are_those_of_any_stage() -> None:
