@@ -155,8 +155,8 @@ def real_time_factor(audio_s: float, *samples_ns: Sequence[int]) -> Measurement:
         samples_ns: the calls of each step, such as features and network.
 
     Example:
-        >>> real_time_factor(3.0, [6_000_000], [3_000_000, 3_000_000]).value
-        0.003
+        >>> real_time_factor(4.0, [750_000_000], [250_000_000, 250_000_000]).value
+        0.25
     """
     if not samples_ns or not all(samples_ns):
         return Measurement(value=None, unit="s/s", reason="a step has no call")
