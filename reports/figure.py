@@ -191,8 +191,8 @@ def cost_axis(axes: Axes, values: Sequence[float]) -> None:
     axes.xaxis.set_major_formatter(lambda x, _: _tick(x))
     if min(values) > 0 and max(values) / min(values) > 5:
         axes.set_xscale("log")
-        wide = max(values) / min(values) > 100
-        subs = (1.0,) if wide else (1.0, 2.0, 5.0)
+        span = max(values) / min(values)
+        subs = (1.0,) if span > 100 else (1.0, 3.0) if span > 10 else (1.0, 2.0, 5.0)
         axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
         axes.xaxis.set_major_formatter(lambda x, _: _tick(x))
         axes.xaxis.set_minor_formatter(NullFormatter())

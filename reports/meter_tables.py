@@ -252,7 +252,8 @@ def meter_methods(block: Block) -> str:
             f"Latency is a process's median call ({enough}); what is printed is the geometric mean "
             f"over processes with the {block.study.level:.0%} interval of Student's t on its "
             "logarithm, as calls of one process are no replicates. RTF is the seconds of "
-            "computing for a second of audio, over the whole batch.",
+            "computing for a second of audio, over the whole batch. A training step is one update "
+            "of the weights in the stage that takes longest.",
             _operations(cells),
             "Peak memory is the largest resident set of the process during the section, what was "
             "loaded before included, and the largest over processes.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ class MeterRun:
     n_old: int = 0
     """Files of another format, which are not read."""
 
-    @property
+    @cached_property
     def first(self) -> Conditions | None:
         """The conditions that tables and figures show: the first that the study asks for."""
         held = {conditions_of(r.cell) for r in self.records}
@@ -150,8 +151,7 @@ class MeterRun:
 
         Where a variant was measured for several label sets, those of this one are taken.
         """
-        name = digest(variant)
-        mine = [r for r in self.records if digest(r.cell.variant) == name]
+        mine = self._by_variant.get(digest(variant), [])
         same = [r for r in mine if (r.cell.n_classes, r.cell.target) == (n_classes, target)]
         groups: dict[str, list[Measured]] = {}
         for record in same or mine:
@@ -165,9 +165,16 @@ class MeterRun:
             reason=self._why_none(headline),
         )
 
+    @cached_property
+    def _by_variant(self) -> dict[str, list[Measured]]:
+        found: dict[str, list[Measured]] = {}
+        for record in self.records:
+            found.setdefault(digest(record.cell.variant), []).append(record)
+        return found
+
     def _as_asked(self, cell: Cell) -> bool:
         """Whether the number of calls is the study's; an earlier form of it may differ."""
-        return cell.calls == self.asked.get("calls", cell.calls)
+        return bool(cell.calls == self.asked.get("calls", cell.calls))
 
     def _why_none(self, headline: Metered | None) -> str:
         if headline is not None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from serlab.bench.statistics.records import Floats
 from serlab.reports.figure import (
     BLUE,
     DASHES,
@@ -141,23 +145,27 @@ class Front:
 
 
 def _draw_points(axes: Axes, numbers: FrontNumbers) -> None:
-    front = numbers.front
-    others = [p for p in numbers.points if p.arm not in numbers.names]
-    look = {"marker": "o", "linestyle": "none", "markersize": 5}
-    axes.plot([p.cost for p in others], [p.value for p in others], markerfacecolor=PAPER,
-              markeredgecolor=MUTED, **look)  # fmt: skip
-    costs, scores = [p.cost for p in front], [p.value for p in front]
-    axes.step(costs, scores, where="post", color=MUTED, linewidth=0.9, linestyle=DASHES[1])
-    axes.plot(costs, scores, markerfacecolor=BLUE, markeredgecolor=PAPER, **look)
-    for point in front:
+    others = _places(p for p in numbers.points if p.arm not in numbers.names)
+    front = _places(numbers.front)
+    axes.plot(others[:, 0], others[:, 1], "o", color=MUTED, markerfacecolor=PAPER, markersize=5)
+    axes.step(
+        front[:, 0], front[:, 1], where="post", color=MUTED, linewidth=0.9, linestyle=DASHES[1]
+    )
+    axes.plot(front[:, 0], front[:, 1], "o", color=BLUE, markeredgecolor=PAPER, markersize=6.5)
+    for point, (cost, score) in zip(numbers.front, front, strict=True):
         axes.annotate(
             str(point.order),
-            (point.cost or 0.0, point.value or 0.0),
+            (cost, score),
             textcoords="offset points",
             xytext=(0, 5),
             ha="center",
             fontsize=7,
         )
+
+
+def _places(points: Iterable[SearchPoint]) -> Floats:
+    """Cost and score of each point, (point, 2)."""
+    return np.array([(p.cost, p.value) for p in points], np.float64).reshape(-1, 2)
 
 
 def _names(axes: Axes, front: tuple[SearchPoint, ...]) -> None:

@@ -34,6 +34,7 @@ from serlab.reports.words import (
     interval,
     listed,
     marks_of,
+    plural,
     short,
     significant,
     tagged,
@@ -129,7 +130,7 @@ class TradeoffNumbers:
             "base. The line joins the filled points, which no other arm beats in both; by the "
             "points alone. "
         )
-        told = " ".join(self._front_words(name) for name in self.costs)
+        told = " ".join(self._fronts())
         if self.conditions:
             told += (
                 f" Latency with {self.level:.0%} intervals over processes, and MACs: "
@@ -138,19 +139,27 @@ class TradeoffNumbers:
         told += "".join(f" Without latency: {arms} ({why})." for why, arms in self.missing.items())
         return text + told
 
-    def _front_words(self, cost: str) -> str:
-        """The front's names, and where the intervals do not tell them apart."""
-        front = self.front(cost)
-        names = [p.arm for p in front]
-        text = f"Front of {cost_title(cost)}: {listed(names)}"
-        close = [f"{a.arm} and {b.arm}" for a, b in pairwise(front) if _overlap(a.score, b.score)]
-        if close:
-            title = title_of(self.metric)
-            text += f"; on it the intervals of {title} overlap for {listed(close)}"
-        slow = [f"{a.arm} and {b.arm}" for a, b in pairwise(front) if _alike(a, b, cost)]
-        if slow:
-            text += f", and those of {cost_title(cost)} for {listed(slow)}"
-        return text + "."
+    def _fronts(self) -> list[str]:
+        """The names of each front, and where the intervals do not tell its arms apart."""
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for cost in self.costs:
+            alike.setdefault(tuple(p.arm for p in self.front(cost)), []).append(cost)
+        return [
+            f"Front of {listed([cost_title(c) for c in costs])}: {_named(names)}"
+            f"{self._overlaps(costs)}."
+            for names, costs in alike.items()
+        ]
+
+    def _overlaps(self, costs: Sequence[str]) -> str:
+        """Which intervals of neighbours on a front share values."""
+        near = list(pairwise(self.front(costs[0])))
+        scores = sum(_overlap(a.score, b.score) for a, b in near)
+        counts = {title_of(self.metric): scores}
+        counts |= {cost_title(c): sum(_alike(a, b, c) for a, b in near) for c in costs}
+        told = [
+            f"in {name} for {n} of {plural(len(near), 'pair')}" for name, n in counts.items() if n
+        ]
+        return f" (the intervals of neighbours on it overlap {listed(told)})" if told else ""
 
     def alt(self) -> str:
         """Each arm's numbers in words."""
@@ -160,14 +169,19 @@ class TradeoffNumbers:
             for p in self.points
         ]
         titles = listed([cost_title(name) for name in self.costs])
-        fronts = "; ".join(
-            f"front of {cost_title(name)}: {listed([p.arm for p in self.front(name)])}"
-            for name in self.costs
-        )
-        return f"{title_of(self.metric)} against {titles}: {'; '.join(told)}. {fronts}."
+        lines = " ".join(self._fronts())
+        return f"{title_of(self.metric)} against {titles}: {'; '.join(told)}. {lines}"
 
 
-_COLUMNS = {"latency_p50": "latency_p50_ms"}
+MOST_NAMES = 6
+"""Arms of a front that its sentence names; the picture and the CSV mark all."""
+
+
+def _named(names: Sequence[str]) -> str:
+    """The names, or how many these are where a sentence cannot hold them."""
+    if len(names) > MOST_NAMES:
+        return f"{len(names)} arms, the filled ones"
+    return "; ".join(names) if any("," in name for name in names) else listed(tuple(names))
 
 
 def _cost(point: Point, cost: str) -> float:
@@ -178,9 +192,10 @@ def _cost(point: Point, cost: str) -> float:
 
 def _columns(cost: str, point: Point, *, on_front: bool) -> dict[str, object]:
     held = point.costs.get(cost)
-    row: dict[str, object] = {_COLUMNS.get(cost, cost): held.value if held else None}
+    row: dict[str, object] = {cost: held.value if held else None}
     if cost == "latency_p50":
-        row |= {f"latency_p50_{end}_ms": getattr(held, end, None) for end in ("low", "high")}
+        ends = {"": "value", "_low": "low", "_high": "high"}
+        row = {f"{cost}{end}_ms": getattr(held, name, None) for end, name in ends.items()}
         row["n_processes"] = held.n if held else None
     return {**row, f"on_front_of_{cost_title(cost).lower()}": on_front}
 

@@ -271,8 +271,9 @@ def test_caption_says_where_intervals_of_the_front_overlap() -> None:
     """A front is one of points; what the intervals leave open is told."""
     close = made("ua", point("a", 0.70, 2.0, half=0.05), point("b", 0.72, 2.1, half=0.05))
     assert "Front of latency: a and b" in close.caption()
-    assert "the intervals of UA overlap for a and b" in close.caption()
-    assert "those of latency for a and b" in close.caption()
+    assert "overlap in UA for 1 of 1 pair and in latency for 1 of 1 pair" in close.caption()
+    many = [point(f"a{i}", 0.1 * i, 2.0 * i) for i in range(1, 9)]
+    assert "Front of latency: 8 arms" in made("ua", *many).caption()
     far = made("ua", point("a", 0.70, 2.0), point("b", 0.90, 4.0))
     assert "overlap" not in far.caption()
 
