@@ -28,6 +28,7 @@ READ_BY_REPORTS = (
     "contracts",
     "errors",
     "registry",
+    "meters",
     "seeds",
     "typed",
 )
