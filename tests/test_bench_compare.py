@@ -59,7 +59,7 @@ def test_verdict_comes_with_all_that_it_rests_on(
     assert "B takes 1.249 times the time of A [1.241, 1.258]\n" in shown
     assert "median     A 1 ms, B 1.25 ms\n" in shown
     assert "A/A floor  0.3%: a copy of A takes 1.001 times its time [1.000, 1.003]\n" in shown
-    assert "0.1% from round to round, 0.6% from process to process" in shown
+    assert "0.1% from pair to pair, 0.6% from process to process" in shown
     assert "(sd of the log ratio; 5 processes, 10 rounds)" in shown
     assert "shown with a probability of 80 %: a difference of 1." in shown
     assert "Paper 3, 2 cores, torch 2.9; load 1.5 before, 6.5 after" in shown

@@ -32,7 +32,7 @@ class Ratio:
     interval: tuple[float, float] | None
     level: float
     within: float
-    """Standard deviation of the log ratio from round to round of a process (root mean square)."""
+    """Standard deviation of the log ratio from pair to pair of a process (root mean square)."""
     between: float | None
     """Standard deviation of the processes' log ratios."""
     n_processes: int
@@ -56,21 +56,25 @@ class Judged:
 
 
 def log_ratios(above: npt.ArrayLike, below: npt.ArrayLike) -> Floats:
-    """The logarithm of the ratio of two calls' times in each round of a process.
+    """The logarithms of the ratios of two calls' times, pair by pair, in one process.
+
+    The first call of one in a round is held against the first of the other, which is about as
+    far from it in time, before or after, as in the second pair. A pair that another process has
+    disturbed spoils itself alone, and their median stands as long as most are not.
 
     Args:
         above: nanoseconds (round, repeat).
         below: those of the other call, in the same rounds.
 
     Returns:
-        The difference of the mean logarithms, (round,).
+        The differences of the logarithms, (round, repeat).
 
     Raises:
         BadValue: shapes are unlike, there is no round, or a time is not above 0.
 
     Example:
         >>> log_ratios([[200, 800]], [[100, 400]]).round(3)
-        array([0.693])
+        array([[0.693, 0.693]])
     """
     one, other = np.asarray(above, np.float64), np.asarray(below, np.float64)
     if one.shape != other.shape or one.ndim != 2 or not one.size:
@@ -78,19 +82,19 @@ def log_ratios(above: npt.ArrayLike, below: npt.ArrayLike) -> Floats:
     if not (one > 0).all() or not (other > 0).all():
         least = min(one.min(), other.min())
         raise BadValue("time of a call", f"{least:g} ns", "more than the clock's step")
-    found: Floats = np.log(one).mean(axis=1) - np.log(other).mean(axis=1)
+    found: Floats = np.log(one) - np.log(other)
     return found
 
 
 def ratio_of(processes: Sequence[Floats], *, level: float = LEVEL) -> Ratio:
-    """The ratio over processes, each of which counts once, by the median of its rounds.
+    """The ratio over processes, each of which counts once, by the median of its pairs.
 
     The interval is Student's on the logarithms: rounds of one process share its memory layout
     and its neighbours, so the process is the unit (Kalibera and Jones, "Rigorous benchmarking
     in reasonable time", ISMM 2013).
 
     Args:
-        processes: the log ratios of each process's rounds, as `log_ratios` gives them.
+        processes: the log ratios (round, repeat) of each, as `log_ratios` gives them.
         level: of the interval.
 
     Raises:
@@ -98,7 +102,8 @@ def ratio_of(processes: Sequence[Floats], *, level: float = LEVEL) -> Ratio:
 
     Example:
         >>> import numpy as np
-        >>> found = ratio_of([np.log([2.0, 2.2]), np.log([2.1, 2.1]), np.log([2.0, 2.0])])
+        >>> times = ([[2.0, 2.2]] * 3, [[2.1, 2.1]] * 3, [[2.0, 2.0]] * 3)
+        >>> found = ratio_of([np.log(process) for process in times])
         >>> round(found.ratio, 2), tuple(round(bound, 2) for bound in found.interval)
         (2.07, (1.93, 2.21))
     """
@@ -138,8 +143,8 @@ def judge(ratio: Ratio, again: Ratio) -> Judged:
 
     Example:
         >>> import numpy as np
-        >>> same = ratio_of([np.array([x, x]) for x in (-0.002, 0.001, 0.002)])
-        >>> more = ratio_of([np.array([x, x]) for x in (0.09, 0.10, 0.11)])
+        >>> same = ratio_of([np.full((9, 2), x) for x in (-0.002, 0.001, 0.002)])
+        >>> more = ratio_of([np.full((9, 2), x) for x in (0.09, 0.10, 0.11)])
         >>> judge(more, same).verdict, judge(same, same).verdict
         ('slower', 'no difference shown')
     """

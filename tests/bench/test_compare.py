@@ -159,25 +159,42 @@ def spread(mean: float, sd: float, n: int = 5) -> Ratio:
     """A ratio whose processes have exactly this mean and spread of their logarithms."""
     logs = np.linspace(-1, 1, n)
     logs = mean + sd * logs / logs.std(ddof=1)
-    return ratio_of([np.full(10, log) for log in logs])
+    return ratio_of([np.full((10, 2), log) for log in logs])
+
+
+def test_pairs_keep_what_is_disturbed_to_themselves() -> None:
+    """The first calls of a round make one pair, the second ones another."""
+    found = log_ratios([[200, 900], [200, 200]], [[100, 100], [100, 100]])
+    assert np.exp(found).round(6).tolist() == [[2, 9], [2, 2]]
+
+
+def test_drift_cancels_in_the_median(clock: Clock) -> None:
+    """What a slope adds to one pair of a round it takes from the other."""
+    clock.drift = 20
+    turns = interleave(clock.call(100_000), clock.call(100_000), clock.call(100_000), rounds=6)
+    for other in (turns.b, turns.again):
+        logs = log_ratios(other, turns.a)
+        assert abs(logs).max() > 1e-4
+        assert abs(np.median(logs)) < 1e-6
 
 
 def test_ratio_is_the_mean_of_the_processes_medians() -> None:
-    """An outlier of a round moves nothing; bounds are Student's on the logarithms."""
-    logs = [np.array([0.1, 0.1, 9.0]), np.array([0.2, 0.2, 0.2]), np.array([0.3, -9.0, 0.3])]
+    """A disturbed pair moves nothing; bounds are Student's on the logarithms."""
+    held = ([[0.1, 0.1], [0.1, 9.0]], [[0.2, 0.2], [0.2, 0.2]], [[0.3, -9.0], [0.3, 0.3]])
+    logs = [np.array(process) for process in held]
     found = ratio_of(logs)
     assert found.ratio == pytest.approx(math.exp(0.2))
     assert found.between == pytest.approx(0.1)
     half = 4.302653 * 0.1 / math.sqrt(3)
     assert found.interval is not None
     assert np.log(found.interval) == pytest.approx((0.2 - half, 0.2 + half))
-    assert (found.n_processes, found.n_rounds) == (3, 9)
+    assert (found.n_processes, found.n_rounds) == (3, 6)
 
 
-def test_spread_within_is_that_of_the_rounds() -> None:
+def test_spread_within_is_that_of_the_pairs() -> None:
     """Root mean square of the processes' own standard deviations."""
-    found = ratio_of([np.array([0.0, 0.2]), np.array([0.0, 0.0])])
-    assert found.within == pytest.approx(math.sqrt(0.02 / 2))
+    found = ratio_of([np.array([[0.0, 0.2], [0.2, 0.0]]), np.zeros((2, 2))])
+    assert found.within == pytest.approx(math.sqrt(0.04 / 3 / 2))
 
 
 def test_two_processes_give_no_verdict() -> None:
