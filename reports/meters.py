@@ -193,8 +193,8 @@ class MeterRun:
             most, n_cores = max(busy)
             told.append(
                 f"The machine was loaded before {len(busy)} of {len(done)} processes of the "
-                f"meters: up to {most:.1f} others ran or waited, on {n_cores} cores allowed. Times "
-                "may be too long and spread too wide."
+                f"meters: up to {most:.1f} processes ran or waited, with {n_cores} cores allowed. "
+                "Their times may be too long, and the intervals too wide."
             )
         if self.n_old:
             told.append(f"{self.n_old} files of the meters are of an older format and not read.")

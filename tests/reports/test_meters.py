@@ -284,13 +284,13 @@ def test_failures_and_load_are_told(failed: Path, tmp_path: Path) -> None:
         "Meters of pooling=max (cpu, fp32, batch 8, 3 s, 1 thread): out of <b>memory</b>",
     )
     assert frame.meter_notes == (
-        "The machine was loaded before 6 of 6 processes of the meters: up to 7.2 others ran or "
-        "waited, on 2 cores allowed. Times may be too long and spread too wide.",
+        "The machine was loaded before 6 of 6 processes of the meters: up to 7.2 processes ran or "
+        "waited, with 2 cores allowed. Their times may be too long, and the intervals too wide.",
     )
     page = write_report(failed, tmp_path).read_text()
     assert "out of &lt;b&gt;memory&lt;/b&gt;" in page
     assert "out of <b>memory" not in page
-    assert "7.2 others ran or waited" in page
+    assert "7.2 processes ran or waited" in page
 
 
 def test_environments_of_the_meters_are_kept_once(failed: Path) -> None:
