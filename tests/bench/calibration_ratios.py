@@ -6,7 +6,8 @@
 A process times three calls in the orders of `meters.compare`. A call's logarithmic time is what
 its instance takes in this process (Gaussian: where its memory lies), the load at that moment,
 and noise of its own. Every setting adds something to the noise: an instance's effect, a drift
-through the process, a neighbour that comes and goes, or a call in thirty that takes much longer.
+through the process, a neighbour that comes and goes, or calls that take much longer, one in
+thirty or a third of all, as on a machine that has more to do than cores.
 Without a difference the share of "faster" and "slower" should be 5 % at most; with one, the
 column tells how often it is found. Verdicts come from the functions that the command uses.
 """
@@ -39,7 +40,9 @@ class Setting:
     neighbour: float = 0.0
     """What a neighbour adds while it is there."""
     tails: float = 0.0
-    """Scale of what a thirtieth of the calls take longer, exponential."""
+    """Scale of what some calls take longer, exponential."""
+    share: float = 1 / 30
+    """Of the calls that do."""
 
 
 SETTINGS = (
@@ -50,7 +53,8 @@ SETTINGS = (
     Setting(name="drift to 40 %", instance=0.005, drift=0.4),
     Setting(name="a neighbour, 50 %", instance=0.005, neighbour=0.5),
     Setting(name="tails of 100 %", instance=0.005, tails=1.0),
-    Setting(name="all of these", instance=0.01, drift=0.4, neighbour=0.5, tails=1.0),
+    Setting(name="a third of the calls x 10", instance=0.005, tails=2.3, share=1 / 3),
+    Setting(name="drift, neighbour, tails", instance=0.01, drift=0.4, neighbour=0.5, tails=1.0),
 )
 
 
@@ -68,7 +72,7 @@ def process_logs(
     load = np.linspace(0, rng.uniform(-1, 1) * setting.drift, n)
     load += setting.neighbour * (np.cumsum(rng.random(n) < 0.03) % 2)
     noise = rng.normal(0, within, n)
-    noise += setting.tails * rng.exponential(1.0, n) * (rng.random(n) < 1 / 30)
+    noise += setting.tails * rng.exponential(1.0, n) * (rng.random(n) < setting.share)
     times = np.exp(load + noise + [level[name] for name in order]) * 1e6
     a, b, t = (times[order == name].reshape(n_rounds, 2) for name in "abt")
     return log_ratios(b, a), log_ratios(t, a)
@@ -90,7 +94,7 @@ def main() -> None:
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--processes", type=int, nargs="+", default=[3, 5, 10])
     asked.add_argument("--rounds", type=int, nargs="+", default=[3, 30, 100])
-    asked.add_argument("--within", type=float, default=0.013, help="sd of a round's log ratio")
+    asked.add_argument("--within", type=float, default=0.013, help="sd of a call's log time")
     asked.add_argument("--slower", type=float, nargs="*", default=[0.02, 0.05, 0.1])
     chosen = asked.parse_args()
     effects = [0.0, *chosen.slower]
