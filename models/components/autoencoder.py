@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 N_LAYERS = 3
@@ -42,6 +43,7 @@ class Encoder(nn.Module):
             self.layers.append(nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False))
             self.layers.append(nn.BatchNorm2d(b))
             self.layers.append(nn.ReLU())
+        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         places = layer_sizes(n_frames)[-1] * layer_sizes(n_bins)[-1]
         self.latent = nn.Linear(widths[-1] * places, width, bias=False)
         self.standard = nn.BatchNorm1d(width, affine=False)

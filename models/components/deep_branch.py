@@ -6,6 +6,7 @@ ours [I]. A system without this branch is one whose fusion takes its second vect
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 N_LAYERS = 3
@@ -34,9 +35,10 @@ class DeepBranch(nn.Module):
             after = channels * 2**layer
             self.layers.append(nn.Conv2d(before, after, 3, padding=1, bias=False))
             self.layers.append(nn.BatchNorm2d(after))
-            self.layers.append(nn.ReLU())
             self.layers.append(nn.MaxPool2d(2))
+            self.layers.append(nn.ReLU())  # after the pooling it gives the same for a quarter
             before = after
+        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         places = (n_frames // SHORTEST) * (n_bins // SHORTEST)
         self.vector = nn.Sequential(
             nn.Linear(before * places, width), nn.ReLU(), nn.Dropout(dropout)

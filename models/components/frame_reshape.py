@@ -49,9 +49,17 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(item, channel, step) to fewer steps; the order of ReLU and pooling does not matter."""
-        pooled = F.max_pool1d(self.norm(self.conv(F.pad(x, self.margins))), self.pool).relu()
+        pooled = _pooled(self.norm(self.conv(F.pad(x, self.margins))), self.pool).relu()
         dropped: Tensor = self.dropout(pooled)
         return dropped
+
+
+def _pooled(x: Tensor, size: int) -> Tensor:
+    """Maxima of ``size`` steps each; for gradients it keeps their places, not what was pooled."""
+    if not x.requires_grad:
+        return F.max_pool1d(x, size)
+    whole = x[..., : x.shape[2] // size * size]
+    return whole.unflatten(2, (-1, size)).max(dim=3).values
 
 
 class Convolutions(nn.Module):
@@ -121,8 +129,8 @@ class Native(Convolutions):
             ends = (torch.arange(x.shape[2], device=x.device) + 1) * pooled
             x = x * (ends <= n_real).unsqueeze(1)
         flat = x.transpose(1, 2).flatten(1)
-        step = self.n_samples * self.n_channels
-        starts = [k * step // self.pooled for k in range(mask.shape[1])]
-        flat = F.pad(flat, (0, max(0, starts[-1] + self.n_values - flat.shape[1])))
-        values = torch.stack([flat[:, at : at + self.n_values] for at in starts], dim=1)
-        return values * mask.unsqueeze(-1)
+        frame = torch.arange(mask.shape[1], device=flat.device)
+        starts = frame * (self.n_samples * self.n_channels) // self.pooled
+        places = starts[:, None] + torch.arange(self.n_values, device=flat.device)
+        flat = F.pad(flat, (0, max(0, int(places[-1, -1]) + 1 - flat.shape[1])))
+        return flat[:, places] * mask.unsqueeze(-1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -104,6 +105,7 @@ class Network(nn.Module):
         widths = [settings.channels * 2**k for k in range(len(KERNELS))]
         pairs = zip([1, *widths[:-1]], widths, strict=True)
         self.convolutions = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in pairs])
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.norms = nn.ModuleList([nn.BatchNorm2d(width) for width in widths])
         n_values = widths[-1] * (sizes.n_features["image"] // POOLED_BANDS)
         self.narrow = nn.Linear(n_values, 2 * settings.units)
@@ -118,7 +120,7 @@ class Network(nn.Module):
         image, mask = whole_pools(batch.inputs["image"], batch.masks["image"], POOLED_FRAMES)
         x = image.unsqueeze(1)
         for convolution, norm, kernel in zip(self.convolutions, self.norms, KERNELS, strict=True):
-            x = F.max_pool2d(F.relu(norm(convolution(x))), kernel)
+            x = F.max_pool2d(norm(convolution(x)), kernel).relu()
             mask = mask[:, :: kernel[0]]
             x = x * mask[:, None, :, None]
         frames = F.relu(self.narrow(x.transpose(1, 2).flatten(2)))
