@@ -143,7 +143,7 @@ def device_of(name: str) -> str:
     import torch
 
     if not re.fullmatch(r"cuda(:\d+)?", name):
-        raise BadValue("--device", name, "cpu, cuda or cuda:N")
+        raise BadValue("--device", name, "cpu or cuda, such as cuda:1 for the second GPU")
     if not torch.cuda.is_available():
         raise SerlabError(f"--device {name}: torch {torch.__version__} sees no GPU here")
     if int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
