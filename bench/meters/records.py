@@ -36,8 +36,9 @@ class Cell:
     """Length of each utterance."""
     threads: int = 1
     compiled: bool = False
+    """Whether torch compiles a prediction; a training step is as it is."""
     calls: int = 100
-    """Timed calls, fewer where these take longer than ``limit_s``."""
+    """Timed calls, fewer where these take longer than ``limit_s``; all else a fifth as often."""
     limit_s: float = 20.0
     training: bool = True
     """Whether a training step is measured as well."""
@@ -69,7 +70,7 @@ class Measured:
     - of the network's call: ``latency_p50`` to ``latency_p99`` (ms), ``throughput`` (utterances
       a second), ``rtf`` (seconds of computing a second of audio), ``rtf_with_features``,
       ``feature_p50`` (ms for the whole batch);
-    - of a training step: ``train_p50`` (ms);
+    - of a training step: ``train_p50`` (ms), of the stage that takes longest;
     - of size: ``parameters``, ``trainable_parameters``, ``checkpoint`` (bytes), ``macs`` (MAC),
       ``flops`` (FLOP), of one call;
     - of memory, in bytes, for the call and with ``train_`` before for the step: ``peak_memory``

@@ -208,7 +208,7 @@ def _kept(request: Request) -> dict[tuple[str, int], Measured]:
         if one.status != "failed":
             found[one.cell.key, one.process] = replace(one, label=blank.label)
     if found:
-        say(f"{len(found)} records are in {request.out} already")
+        say(f"{len(found)} of what is asked for already in {request.out}")
     return found
 
 

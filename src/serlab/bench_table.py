@@ -9,7 +9,7 @@ from statistics import median
 from serlab.bench.contracts import Measurement
 from serlab.bench.meters.latency import ENOUGH, over_processes
 from serlab.bench.meters.records import Cell, Measured
-from serlab.reports.words import amount, compact, listed, significant
+from serlab.reports.words import amount, compact, duration, listed, significant
 
 DASH = "-"
 BUSY = 0.5
@@ -187,7 +187,7 @@ def _notes(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
         lines.append(f"{DASH} in a percentile: too few timed calls; needed are for {needs} "
                      "(--calls, --limit)")  # fmt: skip
     lines += _missing(rows, [c for c in columns if not c.name.startswith("latency")])
-    lines += _busy(rows)
+    lines += _start(rows) + _busy(rows)
     several = max((len(row.done) for row in rows), default=0)
     if several > 1:
         lines.append(f"p50 with its 95 % interval over {several} processes; all else is the median")
@@ -219,6 +219,17 @@ def _for(names: Sequence[str], rows: Sequence[Row]) -> str:
         mine = [row.name() for row in rows if row.label == label and row.done]
         said += [label] if left.issuperset(mine) and mine else [n for n in mine if n in left]
     return f" ({'; '.join(said)})"
+
+
+def _start(rows: Sequence[Row]) -> list[str]:
+    """What comes before the timed calls."""
+    said = []
+    for name in ("import", "build", "load", "first_call"):
+        found = [one.phases.get(name) for row in rows for one in row.done]
+        values = [m.value for m in found if m is not None and m.value is not None]
+        if values:
+            said.append(f"{name.replace('_', ' ')} {duration(median(values))}")
+    return [f"before the timed calls, medians of the cells: {', '.join(said)}"] if said else []
 
 
 def _busy(rows: Sequence[Row]) -> list[str]:
