@@ -167,7 +167,8 @@ def _interval(ratio: Ratio) -> str:
 
 def _spread(ratio: Ratio) -> str:
     between = "" if ratio.between is None else f", {ratio.between:.1%} from process to process"
-    counts = f"{ratio.n_processes} processes, {ratio.n_rounds} rounds"
+    plural = "es" if ratio.n_processes > 1 else ""
+    counts = f"{ratio.n_processes} process{plural}, {ratio.n_rounds} rounds"
     return f"{ratio.within:.1%} from pair to pair{between} (sd of the log ratio; {counts})"
 
 
