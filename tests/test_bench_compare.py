@@ -56,9 +56,9 @@ def test_verdict_comes_with_all_that_it_rests_on(
     shown = capsys.readouterr().out
     assert "A  majority\nB  crnn:small,units=8\n" in shown
     assert "B is slower than A\n" in shown
-    assert "B takes 1.249 times the time of A [1.241, 1.258]\n" in shown
+    assert "B takes 1.250 times the time of A [1.241, 1.259]\n" in shown
     assert "median     A 1 ms, B 1.25 ms\n" in shown
-    assert "A/A floor  0.3%: a copy of A takes 1.001 times its time [1.000, 1.003]\n" in shown
+    assert "A/A floor  0.4%: a copy of A takes 1.002 times its time [1.000, 1.004]\n" in shown
     assert "0.1% from pair to pair, 0.6% from process to process" in shown
     assert "(sd of the log ratio; 5 processes, 10 rounds)" in shown
     assert "shown with a probability of 80 %: a difference of 1." in shown
@@ -112,7 +112,7 @@ def test_two_processes_have_a_ratio_and_no_verdict(
     assert main([*COMMAND, "--processes", "2"]) == 0
     shown = capsys.readouterr().out
     assert "no verdict: an interval needs 3 processes, there are 2\n" in shown
-    assert "B takes 1.254 times the time of A\n" in shown
+    assert "B takes 1.255 times the time of A\n" in shown
     assert "probability" not in shown
     assert main([*COMMAND, "--processes", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ratio"]["interval"] is None
