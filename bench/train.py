@@ -269,15 +269,15 @@ def training_mode(network: nn.Module) -> None:
 def make_optimiser(
     parameters: Sequence[nn.Parameter], settings: TrainingSettings
 ) -> torch.optim.Optimizer:
-    """The update rule that the settings name."""
+    """The update rule that the settings name, all parameters in one kernel where there is one."""
     lr, decay = settings.learning_rate, settings.weight_decay
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
-        "adamw": lambda: torch.optim.AdamW(parameters, lr=lr, weight_decay=decay),
-        "adam": lambda: torch.optim.Adam(parameters, lr=lr, weight_decay=decay),
+        "adamw": lambda: torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=True),
+        "adam": lambda: torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True),
         "adadelta": lambda: torch.optim.Adadelta(parameters, lr=lr, weight_decay=decay),
         "sgd": lambda: torch.optim.SGD(
             parameters, lr=lr, weight_decay=decay, momentum=settings.momentum,
-            nesterov=settings.momentum > 0,
+            nesterov=settings.momentum > 0, fused=True,
         ),
     }  # fmt: skip
     return makers[settings.optimiser]()

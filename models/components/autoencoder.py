@@ -43,7 +43,6 @@ class Encoder(nn.Module):
             self.layers.append(nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False))
             self.layers.append(nn.BatchNorm2d(b))
             self.layers.append(nn.ReLU())
-        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         places = layer_sizes(n_frames)[-1] * layer_sizes(n_bins)[-1]
         self.latent = nn.Linear(widths[-1] * places, width, bias=False)
         self.standard = nn.BatchNorm1d(width, affine=False)
@@ -99,6 +98,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = Encoder(n_frames, n_bins, channels, width)
         self.decoder = Decoder(n_frames, n_bins, channels, width) if decodes else None
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def reconstruct(self, latent: Tensor) -> Tensor:
         """The segments (segment, frame, bin) of latents; there must be a decoder."""

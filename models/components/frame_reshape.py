@@ -49,12 +49,12 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(item, channel, step) to fewer steps; the order of ReLU and pooling does not matter."""
-        pooled = _pooled(self.norm(self.conv(F.pad(x, self.margins))), self.pool).relu()
+        pooled = pooled_steps(self.norm(self.conv(F.pad(x, self.margins))), self.pool).relu()
         dropped: Tensor = self.dropout(pooled)
         return dropped
 
 
-def _pooled(x: Tensor, size: int) -> Tensor:
+def pooled_steps(x: Tensor, size: int) -> Tensor:
     """Maxima of ``size`` steps each; for gradients it keeps their places, not what was pooled."""
     if not x.requires_grad:
         return F.max_pool1d(x, size)
@@ -129,8 +129,9 @@ class Native(Convolutions):
             ends = (torch.arange(x.shape[2], device=x.device) + 1) * pooled
             x = x * (ends <= n_real).unsqueeze(1)
         flat = x.transpose(1, 2).flatten(1)
-        frame = torch.arange(mask.shape[1], device=flat.device)
-        starts = frame * (self.n_samples * self.n_channels) // self.pooled
+        step, n_frames = self.n_samples * self.n_channels, mask.shape[1]
+        end = (n_frames - 1) * step // self.pooled + self.n_values
+        flat = F.pad(flat, (0, max(0, end - flat.shape[1])))
+        starts = torch.arange(n_frames, device=flat.device) * step // self.pooled
         places = starts[:, None] + torch.arange(self.n_values, device=flat.device)
-        flat = F.pad(flat, (0, max(0, int(places[-1, -1]) + 1 - flat.shape[1])))
         return flat[:, places] * mask.unsqueeze(-1)
