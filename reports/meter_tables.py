@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from serlab.bench.meters.latency import ENOUGH
-from serlab.reports.csvtext import csv_text
 from serlab.reports.meters import ArmMeters, Conditions, Metered, Value
-from serlab.reports.records import Arm, Block
+from serlab.reports.records import Block
 from serlab.reports.words import (
     amount,
     clean,
@@ -169,32 +167,6 @@ def _remarks(cells: Iterable[Metered]) -> tuple[str, ...]:
 
 def _brief(name: str) -> str:
     return TITLES.get(name, _plain(name)).partition(", ms")[0]
-
-
-# --- all cells as a file ---------------------------------------------------------------------
-
-
-def write_meters(block: Block, folder: Path, stem: str) -> tuple[str, ...]:
-    """Writes every measurement of every cell as CSV; returns the file's name, if there is one."""
-    rows = [row for arm in block.arms for cell in arm.meters.cells for row in _lines(arm, cell)]
-    if not rows:
-        return ()
-    name = f"{stem}.csv"
-    folder.joinpath(name).write_text(csv_text(rows), encoding="utf-8", newline="")
-    return (name,)
-
-
-def _lines(arm: Arm, cell: Metered) -> list[dict[str, object]]:
-    where = {"arm": arm.name, **vars(cell.conditions), "uncounted": "; ".join(cell.uncounted)}
-    phases = {f"phase_{name}": value for name, value in cell.phases.items()}
-    named = {**phases, **cell.values}
-    lost = [("failed", Value(value=None, unit="", reason=why)) for why in cell.failures]
-    return [{**where, "measurement": n, **_numbers(v)} for n, v in (*named.items(), *lost)]
-
-
-def _numbers(held: Value) -> dict[str, object]:
-    names = ("value", "unit", "low", "high", "smallest", "largest")
-    return {n: getattr(held, n) for n in names} | {"n_processes": held.n, "reason": held.reason}
 
 
 # --- words -----------------------------------------------------------------------------------

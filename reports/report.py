@@ -11,10 +11,9 @@ from serlab.reports.across import Over, across, across_csv, ranked, ranks_csv
 from serlab.reports.factorial import Attribution, NoAttribution, attribution_of, write_attribution
 from serlab.reports.figure import FIGURES, Absent, Drawn, write_figure
 from serlab.reports.frame import load_frame
-from serlab.reports.meter_tables import write_meters
 from serlab.reports.page import render
 from serlab.reports.records import Block, Frame
-from serlab.reports.table_files import write_tables
+from serlab.reports.table_files import write_meters, write_tables
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from serlab.reports.csvtext import csv_text
+from serlab.reports.meters import Metered, Value
 from serlab.reports.records import Arm, Block
 from serlab.reports.tables import PROBE, Row, Table, columns_of, note_of, table_of
 from serlab.reports.words import MINUS, clean, markdown_text, short
@@ -44,8 +45,8 @@ def csv_table(block: Block) -> str:
     return csv_text([_numbers(arm, block) for arm in block.arms])
 
 
-def _numbers(arm: Arm, block: Block) -> dict[str, object]:
-    row: dict[str, object] = {
+def _of_arm(arm: Arm, block: Block) -> dict[str, object]:
+    return {
         "corpus": block.corpus.name,
         "synthetic": block.corpus.synthetic,
         "split": block.corpus.split,
@@ -55,7 +56,12 @@ def _numbers(arm: Arm, block: Block) -> dict[str, object]:
         "kind": "base" if arm.is_base else arm.kind,
         "completed": arm.counts.completed,
         "planned": arm.counts.planned,
+        "note": note_of(arm),
     }
+
+
+def _numbers(arm: Arm, block: Block) -> dict[str, object]:
+    row = _of_arm(arm, block)
     for column in columns_of(block):
         held = column.of(arm)
         row[column.key] = held.mean if held else None
@@ -66,7 +72,8 @@ def _numbers(arm: Arm, block: Block) -> dict[str, object]:
             folds = score.folds if score and math.isfinite(score.folds.mean) else None
             row[f"{column.key}_fold_mean"] = folds.mean if folds else None
             row[f"{column.key}_fold_sd"] = folds.sd if folds else None
-    return row | _effect_numbers(arm) | _cost_numbers(arm) | {"note": note_of(arm)}
+    note = {"note": row.pop("note")}
+    return row | _effect_numbers(arm) | _cost_numbers(arm) | note
 
 
 def _effect_numbers(arm: Arm) -> dict[str, object]:
@@ -102,6 +109,30 @@ def _cost_numbers(arm: Arm) -> dict[str, object]:
         row[f"{PROBE}_p10"] = arm.measured[PROBE].low
         row[f"{PROBE}_p90"] = arm.measured[PROBE].high
     return row
+
+
+def write_meters(block: Block, folder: Path, stem: str) -> tuple[str, ...]:
+    """Writes every measurement of every cell as CSV; returns the file's name, if there is one."""
+    rows = [
+        row for arm in block.arms for cell in arm.meters.cells for row in _cell(arm, cell, block)
+    ]
+    if not rows:
+        return ()
+    name = f"{stem}.csv"
+    folder.joinpath(name).write_text(csv_text(rows), encoding="utf-8", newline="")
+    return (name,)
+
+
+def _cell(arm: Arm, cell: Metered, block: Block) -> list[dict[str, object]]:
+    where = _of_arm(arm, block) | vars(cell.conditions) | {"uncounted": "; ".join(cell.uncounted)}
+    phases = {f"phase_{name}": value for name, value in cell.phases.items()}
+    lost = [("failed", Value(value=None, unit="", reason=why)) for why in cell.failures]
+    columns = ("value", "unit", "low", "high", "smallest", "largest", "reason")
+    return [
+        {**where, "measurement": name, "n_processes": held.n}
+        | {column: getattr(held, column) for column in columns}
+        for name, held in (*(phases | dict(cell.values)).items(), *lost)
+    ]
 
 
 def markdown(table: Table) -> str:

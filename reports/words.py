@@ -179,8 +179,8 @@ def amount(value: float | None, unit: str) -> str:
     if unit == "share":
         return number(value)
     if unit in {"bytes", "B", "byte"}:
-        size, name = (2**20, "MiB") if value >= 10 * 2**20 else (2**10, "KiB")
-        return f"{value / size:,.0f} {name}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+        size, name = (2**20, "MiB") if value >= 2**20 else (2**10, "KiB")
+        return f"{count(value / size) if value >= 10 * size else f'{value / size:.2g}'} {name}"
     return f"{value:,.4g} {unit}".strip()
 
 

@@ -81,7 +81,7 @@ class FrontNumbers:
         text = (
             f"Search for a high mean {title_of(self.metric)} on validation speakers and few "
             f"{self.title} together: each variant that was tried (circles), and the front that no "
-            "other beats in both (filled, joined by the line), by the points alone. Validation "
+            "other beats in both (filled, joined by the line), by their values alone. Validation "
             "scores of what a search chose are optimistic."
         )
         bare = [label(name) for name in self.names if name not in self.metered]

@@ -88,7 +88,7 @@ class TradeoffNumbers:
     def front(self, cost: str) -> tuple[Point, ...]:
         """The arms that no other beats in both, the cheapest first.
 
-        One beats another where it is as good and as cheap, and better or cheaper. By the points
+        One beats another where it is as good and as cheap, and better or cheaper. By the values
         alone: what the intervals leave open is not part of it.
         """
         held = [p for p in self.points if cost in p.costs]
@@ -127,8 +127,8 @@ class TradeoffNumbers:
         text = (
             f"Pooled {title_of(self.metric)} on {clean(self.corpus)} with {self.level:.0%} "
             "intervals over speakers crossed with seeds, against what it costs; the star is the "
-            "base. The line joins the filled points, which no other arm beats in both; by the "
-            "points alone. "
+            "base. The line joins the filled marks, which no other arm beats in both, by their "
+            "values alone. "
         )
         told = " ".join(self._fronts())
         if self.conditions:

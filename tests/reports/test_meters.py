@@ -24,13 +24,12 @@ from serlab.reports.meter_tables import (
     meter_failures,
     meter_methods,
     meter_table,
-    write_meters,
 )
 from serlab.reports.meters import ArmMeters, MeterRun, over, read_meters
 from serlab.reports.records import Block
 from serlab.reports.report import write_report
 from serlab.reports.rows import heading_of, row_of
-from serlab.reports.table_files import csv_table, latex, markdown
+from serlab.reports.table_files import csv_table, latex, markdown, write_meters
 from serlab.reports.tables import table_of
 
 VARIANT = Variant(system="li2018", preset="small", options={"pooling": "max"}, settings={"x": 1})
