@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from serlab.bench.checkpoint import state_of
-from serlab.bench.contracts import Measurement, Stage, System
+from serlab.bench.contracts import Measurement, Stage, System, TrainingSettings
 from serlab.bench.data import Batch
 from serlab.bench.meters.energy import energy
 from serlab.bench.meters.environment import fingerprint, load
@@ -91,7 +91,7 @@ class Subject:
         return lambda: training_step(self.built, batches, stage, optimiser, trained)
 
 
-def _precise(training: Any, dtype: str) -> Any:  # TrainingSettings
+def _precise(training: TrainingSettings, dtype: str) -> TrainingSettings:
     """The settings' own precision, unless the cell asks for another."""
     return replace(training, precision=dtype) if dtype == "bf16" else training
 
