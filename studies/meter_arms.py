@@ -17,6 +17,7 @@ from serlab.studies.plan import Plan
 from serlab.studies.specification import Meters, Resources
 
 Facts = Mapping[str, Any]  # JSON values
+GONE = "torch sees no such device on this machine"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +41,7 @@ def meter_arms(store: Store, say: Callable[[str], None], plugins: Sequence[str] 
         plugins: modules that register more systems.
     """
     wanted = wanted_of(store.resolved())
-    held = {
-        name
-        for name, table in store.meters().items()
-        if table.get("schema") == SCHEMA and table.get("status") == "measured"
-    }
+    held = {name for name, table in store.meters().items() if _stays(table)}
     every = product((cell.key for cell in wanted.cells), range(wanted.meters.processes))
     known = {(key, k) for key, k in every if f"{key}-{k}" in held}
     here = _skip_absent(store, wanted, known, say)
@@ -60,6 +57,13 @@ def meter_arms(store: Store, say: Callable[[str], None], plugins: Sequence[str] 
         say=say,
     ):
         store.write_json(f"meters/{file_name(measured)}", measured)
+
+
+def _stays(table: Facts) -> bool:
+    """Whether a record is not to be measured again."""
+    status, reason = table.get("status"), table.get("reason")
+    ended = status == "measured" or (status == "skipped" and reason != GONE)
+    return ended and table.get("schema") == SCHEMA
 
 
 def wanted_of(facts: Facts) -> Wanted:
@@ -122,27 +126,25 @@ def _skip_absent(
     """The cells whose device is here; of the others it is written down that it is not."""
     here = []
     for cell, label in zip(wanted.cells, wanted.labels, strict=True):
-        reason = _absent(cell.device)
-        if not reason:
+        if _is_here(cell.device):
             here.append((cell, label))
             continue
-        say(f"{label}, {conditions(cell)}: skipped: {reason}")
+        say(f"{label}, {conditions(cell)}: skipped: {GONE}")
         for k in range(wanted.meters.processes):
             if (cell.key, k) not in known:
-                none = Measured(cell=cell, label=label, process=k, status="skipped", reason=reason)
+                none = Measured(cell=cell, label=label, process=k, status="skipped", reason=GONE)
                 store.write_json(f"meters/{file_name(none)}", none)
     return replace(wanted, cells=tuple(c for c, _ in here), labels=tuple(name for _, name in here))
 
 
-def _absent(device: str) -> str:
-    """Why a device cannot be measured on; empty where it can."""
+def _is_here(device: str) -> bool:
+    """Whether torch has a device on this machine."""
     if not device.startswith("cuda"):
-        return ""
+        return True
     import torch
 
     n = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    number = int(device.partition(":")[2] or 0)
-    return "" if number < n else f"torch {torch.__version__} sees no {device} here"
+    return int(device.partition(":")[2] or 0) < n
 
 
 def meters_text(plan: Plan) -> list[str]:

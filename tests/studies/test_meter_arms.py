@@ -132,6 +132,7 @@ class Started:
         self.asked: list[tuple[str, int]] = []
         self.plugins: tuple[str, ...] = ()
         self.failing: set[str] = set()
+        self.refused: set[str] = set()
 
     def __call__(
         self,
@@ -151,7 +152,9 @@ class Started:
                     self.asked.append((cell.key, k))
                     made = Measured(cell=cell, label=label, process=k, samples_ns=(5,))
                     failed = replace(made, status="failed", reason="out of memory")
-                    yield failed if label in self.failing else made
+                    refused = replace(made, status="skipped", reason="it has no such cell")
+                    made = failed if label in self.failing else made
+                    yield refused if label in self.refused else made
 
 
 @pytest.fixture
@@ -213,6 +216,16 @@ def test_a_cell_that_failed_is_kept_and_tried_again(tmp_path: Path, started: Sta
     assert {m["status"] for m in store.meters().values()} == {"measured"}
 
 
+def test_what_is_no_cell_of_a_system_is_not_tried_again(tmp_path: Path, started: Started) -> None:
+    """An estimator in 16 bits, say, is skipped for good."""
+    store = run(tmp_path)
+    started.refused = {"functionals_svm"}
+    meter_arms(store, print)
+    meter_arms(store, print)
+    assert len(started.asked) == 24
+    assert [m["status"] for m in store.meters().values()].count("skipped") == 8
+
+
 def test_a_broken_record_is_named(tmp_path: Path, started: Started) -> None:
     """Nobody guesses what it held."""
     store = run(tmp_path)
@@ -238,7 +251,7 @@ def test_a_device_that_is_gone_is_written_down(
     gone = [m for m in records if m["cell"]["device"] == "cuda"]
     assert len(gone) == 24
     assert {m["status"] for m in gone} == {"skipped"}
-    assert all(m["reason"].endswith("sees no cuda here") for m in gone)
+    assert {m["reason"] for m in gone} == {module.GONE}
     assert len(started.asked) == 24
     assert "base, cuda fp32, 2 x 1 s, 1 thread: skipped: " in said[0]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
