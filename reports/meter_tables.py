@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from serlab.bench.meters.latency import ENOUGH
+from serlab.bench.statistics.ratios import FEWEST
 from serlab.reports.meters import ArmMeters, Conditions, Metered, Value
 from serlab.reports.records import Block
 from serlab.reports.words import (
@@ -222,10 +223,10 @@ def meter_methods(block: Block) -> str:
             "their own. Between two readings of the clock stands one call of the network, on "
             "features that are in memory.",
             f"Latency is a process's median call ({enough}); what is printed is the geometric mean "
-            f"over processes with the {block.study.level:.0%} interval of Student's t on its "
-            "logarithm, as calls of one process are no replicates. RTF is the seconds of "
-            "computing for a second of audio, over the whole batch. A training step is one update "
-            "of the weights in the stage that takes longest.",
+            f"over processes with, from {FEWEST} of them on, the {block.study.level:.0%} interval "
+            "of Student's t on its logarithm, as calls of one process are no replicates. RTF is "
+            "the seconds of computing for a second of audio, over the whole batch. A training step "
+            "is one update of the weights in the stage that takes longest.",
             _operations(cells),
             "Peak memory is the largest resident set of the process during the section, what was "
             "loaded before included, and the largest over processes.",

@@ -26,6 +26,7 @@ from serlab.reports.words import (
     interval,
     number,
     p_value,
+    plural,
     significant,
 )
 
@@ -143,7 +144,7 @@ def _meters(arm: Arm) -> tuple[Cell, ...]:
         Cell(text=compact(macs.value), small="", key=_key(macs)),
         Cell(
             text=f"{significant(latency.value)} ms" if known else "–",
-            small=bounds(latency) or ("one process" if known and latency.n == 1 else ""),
+            small=bounds(latency) or (plural(latency.n, "run") if known else ""),
             key=_key(latency),
         ),
         Cell(text=significant(rtf.value, 2), small="", key=_key(rtf)),

@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 GAP = 0.068
 """Least distance of two names, as a share of the axes' height."""
 
+WIDEST = 4.0
+"""How far an axis goes beyond its values to show their intervals, as a factor."""
+
 COSTS = {
     "latency_p50": "latency p50, ms",
     "parameters": "parameters",
@@ -84,6 +87,23 @@ class TradeoffNumbers:
     def costs(self) -> tuple[str, ...]:
         """The costs that any arm has."""
         return tuple(name for name in COSTS if any(name in p.costs for p in self.points))
+
+    def span(self, cost: str) -> tuple[float, float]:
+        """What the axis of a cost shows: the intervals, as far as they are near the values."""
+        values = [_cost(p, cost) for p in self.points if cost in p.costs]
+        ends = [*values, *self._ends(cost)]
+        return max(min(ends), min(values) / WIDEST), min(max(ends), max(values) * WIDEST)
+
+    def _ends(self, cost: str) -> list[float]:
+        held = [p.costs[cost] for p in self.points if cost in p.costs]
+        return [end for h in held for end in (h.low, h.high) if end is not None]
+
+    def _cut(self) -> bool:
+        """Whether an interval leaves its axis."""
+        spans = {cost: self.span(cost) for cost in self.costs}
+        return any(
+            not low <= end <= high for c, (low, high) in spans.items() for end in self._ends(c)
+        )
 
     def front(self, cost: str) -> tuple[Point, ...]:
         """The arms that no other beats in both, the cheapest first.
@@ -136,6 +156,7 @@ class TradeoffNumbers:
                 f" Latency with {self.level:.0%} intervals over processes, and MACs: "
                 f"{self.conditions}."
             )
+        told += " Intervals that leave the axis are cut." if self._cut() else ""
         told += "".join(f" Without latency: {arms} ({why})." for why, arms in self.missing.items())
         return text + told
 
@@ -306,9 +327,7 @@ def _panel(axes: Axes, numbers: TradeoffNumbers, cost: str) -> None:
     for index, point in enumerate(numbers.points):
         if cost in point.costs:
             _draw_point(axes, point, point.costs[cost], index, filled=point in front)
-    held = [p.costs[cost] for p in numbers.points if cost in p.costs]
-    ends = [v for h in held for v in (h.value, h.low, h.high) if v is not None]
-    cost_axis(axes, ends)
+    cost_axis(axes, numbers.span(cost))
     axes.set_xlabel(COSTS[cost])
     quiet(axes, grid="y")
 

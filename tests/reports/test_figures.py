@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -276,6 +277,16 @@ def test_caption_says_where_intervals_of_the_front_overlap() -> None:
     assert "Front of latency: 8 arms" in made("ua", *many).caption()
     far = made("ua", point("a", 0.70, 2.0), point("b", 0.90, 4.0))
     assert "overlap" not in far.caption()
+
+
+def test_an_interval_far_beyond_the_values_is_cut_and_said_so() -> None:
+    """One disturbed arm does not take the axis from all others."""
+    wild = point("wild", 0.7, 2.0)
+    cost = Value(value=2.0, unit="ms", low=0.001, high=4000.0, n=3)
+    held = made("ua", point("calm", 0.6, 1.0), replace(wild, costs={"latency_p50": cost}))
+    assert held.span("latency_p50") == (0.25, 8.0)
+    assert "Intervals that leave the axis are cut" in held.caption()
+    assert "are cut" not in made("ua", point("calm", 0.6, 1.0)).caption()
 
 
 def test_arms_without_latency_are_named(fake: ModuleType, tmp_path: Path) -> None:

@@ -89,15 +89,12 @@ def test_times_are_geometric_means_with_an_interval_over_processes() -> None:
     assert (latency.smallest, latency.largest, latency.n) == (2.0, 8.0, 3)
 
 
-def test_one_process_has_no_interval() -> None:
-    """Its value stands alone."""
-    latency = joined(measured()).get("latency_p50")
-    assert (latency.value, latency.low, latency.high, latency.n) == (
-        pytest.approx(2.0),
-        None,
-        None,
-        1,
-    )
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_processes_have_no_interval(n: int) -> None:
+    """Their mean stands alone."""
+    latency = joined(*(measured(process=i) for i in range(n))).get("latency_p50")
+    assert latency.value == pytest.approx(2.0)
+    assert (latency.low, latency.high, latency.n) == (None, None, n)
 
 
 def test_memory_is_the_largest_and_counts_must_agree() -> None:
