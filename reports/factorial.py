@@ -28,8 +28,8 @@ from serlab.bench.statistics.factorial import (
     shapley_values,
     total,
 )
-from serlab.bench.statistics.records import Estimate
 from serlab.bench.store import Store
+from serlab.reports.attribution import Attribution, NoAttribution
 from serlab.reports.csvtext import csv_text
 from serlab.reports.effects import predictions
 from serlab.reports.records import Arm, Block
@@ -51,29 +51,6 @@ class Grid:
     changes: tuple[str, ...]
     """Such as "pooling=mean"."""
     arms: Mapping[Changes, Arm]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attribution:
-    """What the changes of one corpus's grid are worth."""
-
-    total: Estimate
-    """All changes together against the base."""
-    shapley: tuple[Term, ...]
-    effects: tuple[Term, ...]
-    """Main effects, then interactions of two."""
-    base_validation: float
-    rungs: tuple[Rung, ...]
-    """Empty where there are no validation scores to climb by."""
-    no_ladder: str
-    """Why there is none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoAttribution:
-    """Why a grid study has no attribution."""
-
-    reason: str
 
 
 def attribution_of(block: Block, store: Store) -> Attribution | NoAttribution | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from serlab.bench.contracts import FoldResult, Measurement, Status
 from serlab.bench.errors import BadFile, NotComparable, SerlabError
 from serlab.bench.store import Store
 from serlab.reports.effects import by_dimension, scores_of, with_effects
+from serlab.reports.factorial import attribution_of
 from serlab.reports.meters import MeterRun, read_meters
 from serlab.reports.pooling import pool, same_utterances
 from serlab.reports.records import (
@@ -159,7 +160,8 @@ class _Reader:
             cost=self._cost(),
             front=front,
         )
-        return with_effects(block)
+        block = with_effects(block)
+        return replace(block, attribution=attribution_of(block, self.store))
 
     def _cost(self) -> str:
         """What a search keeps low beside the score; empty where there is no such thing."""

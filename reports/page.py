@@ -16,7 +16,8 @@ from markupsafe import Markup, escape
 
 from serlab.bench.contracts import plain
 from serlab.reports.across import Over, across_line
-from serlab.reports.factorial import Attribution, Lines, NoAttribution, lines_of
+from serlab.reports.attribution import Attribution, NoAttribution
+from serlab.reports.factorial import Lines, lines_of
 from serlab.reports.figure import Drawn
 from serlab.reports.inline import axis_row
 from serlab.reports.meter_tables import headline_words, meter_failures, meter_methods
@@ -104,7 +105,6 @@ def render(
     absent: Mapping[str, Sequence[tuple[str, str]]],
     tables: Mapping[str, Sequence[str]],
     over: Over,
-    shares: Mapping[str, Attribution | NoAttribution | None],
 ) -> str:
     """The page's text.
 
@@ -114,7 +114,6 @@ def render(
         absent: by corpus, the names of those that were not, and why.
         tables: by corpus, the names of the tables' files.
         over: the arms over all corpora, where there are several.
-        shares: by corpus, what the changes of a grid study are worth, or why that is not told.
     """
     sections = tuple(
         _section(
@@ -123,7 +122,6 @@ def render(
             tuple(figures[block.corpus.name]),
             tuple(absent[block.corpus.name]),
             tuple(tables[block.corpus.name]),
-            shares[block.corpus.name],
         )
         for index, block in enumerate(frame.blocks)
     )
@@ -151,7 +149,7 @@ def render(
         policy=_policy(script),
         across=[across_line(row, frame) for row in over.rows],
         ranked=over.ranked,
-        data=Markup(_data(frame, over, shares)),
+        data=Markup(_data(frame, over)),
         counts=counts_sentence(frame.counts),
         svg=Markup,
     )
@@ -170,9 +168,7 @@ def _policy(script: str) -> str:
     )
 
 
-def _data(
-    frame: Frame, over: Over, shares: Mapping[str, Attribution | NoAttribution | None]
-) -> str:
+def _data(frame: Frame, over: Over) -> str:
     """The page's numbers as JSON that is safe inside of a script element."""
     held: dict[str, Any] = {  # JSON values of any shape
         "schema": 1,
@@ -193,7 +189,7 @@ def _data(
             {
                 "corpus": plain(b.corpus),
                 "arms": [_arm_data(a) for a in b.arms],
-                "attribution": plain(shares[b.corpus.name]),
+                "attribution": plain(b.attribution),
             }
             for b in frame.blocks
         ],
@@ -243,8 +239,8 @@ def _section(
     figures: tuple[Drawn, ...],
     absent: tuple[tuple[str, str], ...],
     tables: tuple[str, ...],
-    share: Attribution | NoAttribution | None,
 ) -> Section:
+    share = block.attribution
     lost = [f for arm in block.arms for f in arm.failures]
     unmetered = meter_failures(block)
     told = tuple(

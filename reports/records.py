@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from serlab.bench.contracts import FloatArray, Scalar, Target
 from serlab.bench.statistics.records import Estimate, Need, coded
+from serlab.reports.attribution import Attribution, NoAttribution
 from serlab.reports.meters import ArmMeters, Conditions
 
 IntArray = npt.NDArray[np.int64]
@@ -330,6 +331,8 @@ class Block:
     """Arms that could not run here, and why."""
     metered: Conditions | None = None
     """What the meters that tables and figures show were measured under."""
+    attribution: Attribution | NoAttribution | None = None
+    """What the changes of a grid study are worth, or why that is not told; None for others."""
 
     @property
     def base(self) -> Arm | None:

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from serlab.bench.errors import BadFile
-from serlab.bench.store import Store
 from serlab.reports.across import Over, across, across_csv, ranked, ranks_csv
-from serlab.reports.factorial import Attribution, NoAttribution, attribution_of, write_attribution
+from serlab.reports.attribution import Attribution
+from serlab.reports.factorial import write_attribution
 from serlab.reports.figure import FIGURES, Absent, Drawn, write_figure
 from serlab.reports.frame import load_frame
 from serlab.reports.page import render
@@ -43,21 +43,18 @@ def _write(frame: Frame, folder: Path) -> Path:
     figures: dict[str, list[Drawn]] = {}
     absent: dict[str, list[tuple[str, str]]] = {}
     tables: dict[str, tuple[str, ...]] = {}
-    shares: dict[str, Attribution | NoAttribution | None] = {}
-    store = Store.open(frame.path)
     for index, block in enumerate(frame.blocks):
         corpus = block.corpus.name
         prefix = f"{index}-{_slug(corpus)}-" if len(frame.blocks) > 1 else ""
         figures[corpus], absent[corpus] = _figures(block, folder / "figures", prefix)
         tables[corpus] = write_tables(block, folder / "tables", f"{prefix}ablation")
         tables[corpus] += write_meters(block, folder / "tables", f"{prefix}meters")
-        shares[corpus] = found = attribution_of(block, store)
-        if isinstance(found, Attribution):
-            tables[corpus] += write_attribution(found, block, folder / "tables", prefix)
+        if isinstance(block.attribution, Attribution):
+            tables[corpus] += write_attribution(block.attribution, block, folder / "tables", prefix)
     over = Over(rows=across(frame), ranked=ranked(frame))
     _write_over(over, folder / "tables")
     page = folder / "index.html"
-    text = render(frame, figures, absent, tables, over, shares)
+    text = render(frame, figures, absent, tables, over)
     page.write_text(text, encoding="utf-8", newline="")
     return page
 

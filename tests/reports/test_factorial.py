@@ -15,15 +15,9 @@ import pytest
 
 from serlab.bench.contracts import Status
 from serlab.bench.store import Store
+from serlab.reports.attribution import Attribution, NoAttribution
 from serlab.reports.effects import predictions
-from serlab.reports.factorial import (
-    Attribution,
-    Grid,
-    NoAttribution,
-    attribution_of,
-    grid_of,
-    lines_of,
-)
+from serlab.reports.factorial import Grid, attribution_of, grid_of, lines_of
 from serlab.reports.frame import load_frame
 from serlab.reports.records import Block
 from serlab.reports.report import write_report
