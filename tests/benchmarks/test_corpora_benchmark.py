@@ -10,6 +10,7 @@ Costs grow with the number of rows, so a million is twenty times what is printed
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,28 @@ from serlab.bench.contracts import Corpus, ProtocolSpec
 from serlab.bench.corpora.base import load_corpus
 from serlab.bench.protocols import make_split
 
-N_ROWS = 50_000
 PROTOCOL = ProtocolSpec(split="speaker-groups", groups=5, validation=20)
 
 Benchmark = Any  # pytest-benchmark is untyped
+Size = Callable[[int, int], int]
+
+pytestmark = pytest.mark.benchmark(group="corpora")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def n_rows(size: Size) -> int:
+    """Rows of the manifest."""
+    return size(50_000, 5_000)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, n_rows: int) -> Path:
     """A folder with a manifest of parts of files by a thousand speakers; no audio."""
     folder = tmp_path_factory.mktemp("long")
     classes = ("anger", "happiness", "neutral", "sadness")
     with (folder / "manifest.csv").open("w", encoding="utf-8") as file:
         file.write("path,speaker,emotion,session,text,start,end,split,age\n")
-        for i in range(N_ROWS):
+        for i in range(n_rows):
             s, emotion = i % 1000, classes[(7 * i + i // 1000) % 4]
             text = f'"well, this is sentence {i % 4999}"'
             name = f"audio/spk{s:04d}/rec{i:07d}.wav"
@@ -47,17 +56,17 @@ def read(root: Path) -> Corpus:
     return load_corpus("manifest", roots={"manifest": root})
 
 
-def test_reading(benchmark: Benchmark, root: Path) -> None:
+def test_reading(benchmark: Benchmark, root: Path, n_rows: int) -> None:
     """Microseconds and bytes a row."""
     corpus = benchmark.pedantic(read, (root,), rounds=3, warmup_rounds=1)
-    assert len(corpus.utterances) == N_ROWS
+    assert len(corpus.utterances) == n_rows
     tracemalloc.start()
     held = read(root)
     kept, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held == corpus
-    benchmark.extra_info.update(bytes_per_row=kept / N_ROWS, peak_bytes_per_row=peak / N_ROWS)
-    print(f"\n{kept / N_ROWS:.0f} bytes a row, {peak / N_ROWS:.0f} at the peak")
+    benchmark.extra_info.update(bytes_per_row=kept / n_rows, peak_bytes_per_row=peak / n_rows)
+    print(f"\n{kept / n_rows:.0f} bytes a row, {peak / n_rows:.0f} at the peak")
 
 
 def test_cutting_and_auditing(benchmark: Benchmark, root: Path) -> None:

@@ -1,4 +1,4 @@
-"""What stands between features in memory and a network: normaliser, batches, scores by utterance."""
+"""What stands between features in memory and a network: the normaliser and mini-batches."""
 
 from __future__ import annotations
 

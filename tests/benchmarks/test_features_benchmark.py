@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,17 @@ import torch
 from serlab.bench.cache import Cache
 from serlab.bench.contracts import Audio, FeatureSpec, FloatArray, Utterance
 from serlab.bench.corpora.base import load_corpus
-from serlab.bench.features.base import feature
+from serlab.bench.features.base import FEATURES, feature
 from serlab.bench.features.extraction import extract
+from serlab.bench.seeds import generator
 
 N_FILES = 100
 N_ROUNDS = 9
+ELSEWHERE = {
+    "compare2016": "opensmile", "egemaps": "opensmile", "face_frames": "skimage",
+    "speech_encoder": "a model", "text_encoder": "a model",
+}  # fmt: skip
+"""Features that the core alone does not give, and what they need; openSMILE's are timed below."""
 EQUAL = 1e-4
 """Largest difference, in decibels, at which values count as equal."""
 MEL = {"sr": 16000, "n_fft": 512, "n_mels": 64}
@@ -41,20 +47,14 @@ MARGIN = (512 - 400) // 2
 
 Benchmark = Any  # pytest-benchmark is untyped
 Compute = Callable[[Audio], FloatArray]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+Size = Callable[[int, int], int]
 
 
 @pytest.fixture(scope="module")
-def utterances(real_corpus: Callable[[str], Path]) -> list[Utterance]:
-    """EmoDB."""
-    return list(load_corpus("emodb", roots={"emodb": real_corpus("emodb")}).utterances)
+def utterances(real_corpus: Callable[[str], Path], size: Size) -> list[Utterance]:
+    """EmoDB, or some of it where nothing is timed."""
+    held = load_corpus("emodb", roots={"emodb": real_corpus("emodb")}).utterances
+    return list(held[: size(len(held), 12)])
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +172,7 @@ def table(title: str, audio_s: float, spent: Mapping[str, Sequence[float]]) -> d
 # --- benchmarks -------------------------------------------------------------------------------
 
 
+@pytest.mark.benchmark(group="features beside others")
 @pytest.mark.parametrize("name", ["log_mel", "mfcc"])
 def test_beside_the_others(benchmark: Benchmark, audios: list[Audio], name: str) -> None:
     """All contestants by turns; serlab's values are equal to those in double precision."""
@@ -192,12 +193,53 @@ def test_beside_the_others(benchmark: Benchmark, audios: list[Audio], name: str)
     benchmark.extra_info.update(audio_s_per_cpu_s=speeds, largest_difference=far)
 
 
-@pytest.mark.parametrize("name", ["spectrogram", "functionals", "waveform"])
-def test_feature(benchmark: Benchmark, audios: list[Audio], name: str) -> None:
-    """Seconds of audio per CPU second of the other features of the core."""
-    one_alone(benchmark, audios, name)
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Audio that is read without any work."""
+
+    audio: Audio
+
+    def read(self) -> Audio:
+        """The audio."""
+        return self.audio
+
+    def name(self) -> str:
+        """For messages."""
+        return "decoded audio"
 
 
+@pytest.fixture(scope="module")
+def spoken() -> list[Utterance]:
+    """Twenty utterances of the embedded corpus, decoded, with everything that a feature reads."""
+    held = load_corpus("synth", roots={}).utterances[:20]
+    face = tuple(generator(0, "benchmark", "face").random(56).tolist())
+    return [
+        replace(u, audio=Decoded(u.heard().read()), supplied={"face": face}, partner=((0.2, 0.6),))
+        for u in held
+    ]
+
+
+def test_every_feature_has_its_place() -> None:
+    """What is not measured here needs something that only an extra or a model brings."""
+    assert set(ELSEWHERE) < set(FEATURES.entries())
+
+
+@pytest.mark.benchmark(group="features")
+@pytest.mark.parametrize("name", [n for n in FEATURES.entries() if n not in ELSEWHERE])
+def test_feature(benchmark: Benchmark, spoken: list[Utterance], name: str) -> None:
+    """Twenty utterances of about two seconds, from decoded audio or words."""
+    made = feature(FeatureSpec(name=name))
+    found = benchmark.pedantic(
+        lambda: [made.of(u) for u in spoken], rounds=N_ROUNDS, warmup_rounds=1
+    )
+    widths = {values.shape[1] for values in found}
+    assert widths == {made.n_values} or not made.n_values
+    audio_s = sum(u.heard().read().duration_s for u in spoken)
+    if benchmark.enabled:
+        benchmark.extra_info["audio_s_per_s"] = audio_s / benchmark.stats.stats.median
+
+
+@pytest.mark.benchmark(group="features")
 @pytest.mark.parametrize("name", ["egemaps", "compare2016"])
 def test_opensmile(benchmark: Benchmark, audios: list[Audio], name: str) -> None:
     """OpenSMILE's share, which is not serlab's to quicken."""
@@ -221,6 +263,7 @@ def by_files(utterances: Sequence[Utterance], compute: Compute) -> None:
     assert len(held) == len(utterances)
 
 
+@pytest.mark.benchmark(group="extraction")
 def test_whole_extraction(
     benchmark: Benchmark, utterances: list[Utterance], tmp_path: Path
 ) -> None:
@@ -249,6 +292,7 @@ def test_whole_extraction(
     benchmark.extra_info["audio_s_per_s"] = speeds
 
 
+@pytest.mark.benchmark(group="extraction")
 def test_two_processes(benchmark: Benchmark, utterances: list[Utterance]) -> None:
     """The slow functionals of EmoDB three times over in one process and in two; wall time."""
     spec = FeatureSpec(name="functionals")
