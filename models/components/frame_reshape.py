@@ -49,17 +49,9 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(item, channel, step) to fewer steps; the order of ReLU and pooling does not matter."""
-        pooled = pooled_steps(self.norm(self.conv(F.pad(x, self.margins))), self.pool).relu()
+        pooled = F.max_pool1d(self.norm(self.conv(F.pad(x, self.margins))), self.pool).relu()
         dropped: Tensor = self.dropout(pooled)
         return dropped
-
-
-def pooled_steps(x: Tensor, size: int) -> Tensor:
-    """Maxima of ``size`` steps each; for gradients it keeps their places, not what was pooled."""
-    if not x.requires_grad:
-        return F.max_pool1d(x, size)
-    whole = x[..., : x.shape[2] // size * size]
-    return whole.unflatten(2, (-1, size)).max(dim=3).values
 
 
 class Convolutions(nn.Module):

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import max_pool1d
 
 from serlab.bench.contracts import Sizes, Target
 from serlab.bench.data import Batch
@@ -16,7 +15,7 @@ from serlab.bench.example import example_batch
 from serlab.bench.features.base import feature
 from serlab.bench.seeds import torch_seeded
 from serlab.models.components.depth import TwoLevel
-from serlab.models.components.frame_reshape import Aligned, Native, pooled_steps
+from serlab.models.components.frame_reshape import Aligned, Native
 from serlab.models.components.interlocutor import HalfFrame
 from serlab.models.system import BaseSystem
 from serlab.models.systems.tzirakis2021 import Settings
@@ -152,18 +151,6 @@ def test_native_frames_begin_within_a_step() -> None:
     flat = (steps[:, None] * torch.tensor([1.0, 2, 3])).flatten()
     expected = torch.stack([flat[a : a + 8] for a in (0, 7, 15, 22)])
     torch.testing.assert_close(values, expected)
-
-
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_pooling_for_gradients_is_pooling(size: int) -> None:
-    """Maxima and gradients are those of max_pool1d, where values tie and a window is cut off."""
-    drawn = torch.randn(2, 3, 17, generator=torch.Generator().manual_seed(0)).round()  # ties
-    found, known = (drawn.clone().requires_grad_() for _ in range(2))
-    for x, pooled in ((found, pooled_steps(found, size)), (known, max_pool1d(known, size))):
-        (pooled * torch.arange(float(pooled.numel())).reshape(pooled.shape)).sum().backward()
-        torch.testing.assert_close(pooled, max_pool1d(drawn, size), atol=0, rtol=0)
-        assert x.grad is not None
-    torch.testing.assert_close(found.grad, known.grad, atol=0, rtol=0)
 
 
 def test_two_levels_by_the_formula() -> None:
