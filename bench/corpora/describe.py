@@ -18,8 +18,8 @@ def describe_corpus(name: str) -> Facts:
     return {
         "name": name,
         **entry.facts,
-        "counts": dict(entry.facts["counts"]),
-        "options": dict(entry.facts["options"]),
+        "counts": dict(entry.facts.get("counts", {})),
+        "options": dict(entry.facts.get("options", {})),
         "about": _text(importlib.import_module(entry.module)),
         "reader": _text(reader),
     }

@@ -1,0 +1,208 @@
+"""What the build of the site adds: pages made from the code, and a check of what was built.
+
+``mkdocs build`` needs nothing of serlab installed: the packages are laid out as pyproject.toml
+maps them, and read as text; only the parser of the command line is imported, which loads no
+library.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import sys
+import tempfile
+import tomllib
+from argparse import ArgumentParser, _SubParsersAction
+from collections.abc import Iterator, Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+
+REGISTRIES = {
+    "Systems": ("serlab.models.systems", "what `system` of a study takes"),
+    "Corpora": ("serlab.bench.corpora", "what `name` of `[[corpora]]` takes"),
+    "Features": ("serlab.bench.features", "what systems read"),
+    "Metrics": ("serlab.bench.metrics", "what `metric` takes"),
+    "Splits": ("serlab.bench.protocols", "what `split` of `[protocol]` takes"),
+    "Audio conditions": ("serlab.bench.conditions", "what `conditions` of `[robustness]` takes"),
+    "Figures": ("serlab.reports.figures", "what a report draws, where a study has the data"),
+}
+OPTIONS = "serlab.models.components"
+
+
+def on_startup(**_: object) -> None:
+    """Lays the packages out in one tree, for the reference and for what is imported here."""
+    tree = Path(tempfile.mkdtemp(prefix="serlab-docs-"))
+    atexit.register(shutil.rmtree, tree, ignore_errors=True)
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for package, folder in table["tool"]["setuptools"]["package-dir"].items():
+        shutil.copytree(
+            ROOT / folder,
+            tree.joinpath(*package.split(".")),
+            ignore=shutil.ignore_patterns("__pycache__"),
+            dirs_exist_ok=True,
+        )
+    sys.path.insert(0, str(tree))
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages that are made from the code, and those that lie beside the docs."""
+    made = {"reference/commands.md": commands_page(), "reference/names.md": names_page()}
+    for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
+        made[name] = (ROOT / name).read_text(encoding="utf-8")
+    for path, text in made.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Links to pages beside the docs lead to their copies within the site."""
+    for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
+        markdown = markdown.replace(f"(../{name}", f"({name}")
+    return markdown.replace("](docs/", "](")
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Refuses a site with a link to nothing, or with a page that asks another host for a part."""
+    problems = sorted(problems_of(Path(config.site_dir)))
+    if problems:
+        raise PluginError("the built site is wrong:\n" + "\n".join(problems))
+
+
+# --- pages from the code -------------------------------------------------------------------------
+
+
+def commands_page() -> str:
+    """Every command with its help, as the command line itself prints it."""
+    from serlab.__main__ import parser
+
+    top = parser()
+    lines = ["# Commands", "", "What `--help` of each command prints.", ""]
+    lines += ["## serlab", "", *_console(top)]
+    for made in _commands(top):
+        lines += [f"## {made.prog}", "", *_console(made)]
+    return "\n".join(lines) + "\n"
+
+
+def _console(made: ArgumentParser) -> list[str]:
+    made.formatter_class = _formatter(made)
+    return ["```text", made.format_help().rstrip(), "```", ""]
+
+
+def _formatter(made: ArgumentParser) -> Any:  # argparse takes any callable
+    """The parser's own layout at a fixed width, whatever the terminal is."""
+    kind = made.formatter_class
+    return lambda prog: kind(prog, width=76)
+
+
+def _commands(top: ArgumentParser) -> Iterator[ArgumentParser]:
+    """The commands at the ends of the tree, each once."""
+    for action in top._actions:
+        if isinstance(action, _SubParsersAction):
+            for child in dict.fromkeys(action.choices.values()):
+                below = list(_commands(child))
+                yield from below or [child]
+
+
+def names_page() -> str:
+    """Every registered name, with what it is."""
+    from serlab.bench.registry import Registry
+
+    lines = ["# Every name", "", "What the registries hold. `serlab list` prints the same.", ""]
+    for title, (package, about) in REGISTRIES.items():
+        entries = Registry(title, package).entries().values()
+        lines += [f"## {title}", "", f"{len(entries)} of them: {about}.", ""]
+        lines += _table(("name", "what it is", "source"), [
+            (f"`{e.name}`", e.summary, e.facts.get("source", "")) for e in entries
+        ])  # fmt: skip
+    lines += ["## Slots and their options", "", "What `[ablate]`, `[grid]` and `set` take.", ""]
+    slots: dict[str, list[tuple[str, str, str]]] = {}
+    for entry in Registry("option", OPTIONS).entries().values():
+        slot, option = entry.name.split(".", 1)
+        row = (f"`{option}`", entry.summary, f"{entry.facts['source']} [{entry.facts['tag']}]")
+        slots.setdefault(slot, []).append(row)
+    for slot, rows in slots.items():
+        lines += [f"### {slot}", "", *_table(("option", "what it is", "source [support]"), rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(head), line(["---"] * len(head)), *map(line, rows), ""]
+
+
+# --- the check -----------------------------------------------------------------------------------
+
+LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
+"""Attributes whose target a browser fetches unasked; those of link elements depend on rel."""
+
+
+class _Read(HTMLParser):
+    """The ids, the links, and what a page loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        held = {name: value or "" for name, value in attrs}
+        self.ids |= {held[name] for name in ("id", "name") if name in held}
+        if tag == "a" and "href" in held:
+            self.links.append(held["href"])
+        if tag == "link" and held.get("rel") not in ("canonical", "prev", "next"):
+            self.loaded.append(held.get("href", ""))
+        if tag in LOADED and LOADED[tag] in held:
+            self.loaded.append(held[LOADED[tag]])
+
+
+def problems_of(site: Path) -> Iterator[str]:
+    """Every link within the site that leads nowhere, and every part from another host."""
+    pages = {path: _read(path) for path in site.rglob("*.html")}
+    for path, page in pages.items():
+        if path.name == "404.html":  # its links are those of wherever it is shown
+            continue
+        where = path.relative_to(site)
+        for target in page.loaded:
+            if urlsplit(target).netloc:
+                yield f"{where}: loads {target}"
+        for target in (*page.links, *page.loaded):
+            problem = _wrong(target, path, pages)
+            if problem:
+                yield f"{where}: {target}: {problem}"
+    for path in site.rglob("*.css"):
+        text = path.read_text(encoding="utf-8")
+        if "url(http" in text or "url(//" in text or "@import" in text:
+            yield f"{path.relative_to(site)}: loads from another host"
+
+
+def _read(path: Path) -> _Read:
+    read = _Read()
+    read.feed(path.read_text(encoding="utf-8"))
+    return read
+
+
+def _wrong(target: str, path: Path, pages: Mapping[Path, _Read]) -> str:
+    """What is wrong with a link of a page; empty if nothing, or if it leads to another host."""
+    parts = urlsplit(target)
+    if parts.scheme or parts.netloc:
+        return ""
+    aim = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+    if aim.is_dir():
+        aim = aim / "index.html"
+    if not aim.is_file():
+        return "no such file"
+    if parts.fragment and aim in pages and unquote(parts.fragment) not in pages[aim].ids:
+        return "no such place"
+    return ""
