@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import tiny_models
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from serlab.bench.contracts import Scalar, Sizes, Stage, System, Target
 from serlab.bench.data import Batch
@@ -133,3 +135,14 @@ def targets(system: str) -> tuple[Target, ...]:
     """What the system can recognise."""
     found: tuple[Target, ...] = SYSTEMS.entry(system).facts.get("targets", ("emotion",))
     return found
+
+
+class NoReading(TorchDispatchMode):
+    """Within it no tensor's value may be read into Python, where a GPU would have to be awaited."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:  # torch's own protocol
+        if func is torch.ops.aten._local_scalar_dense.default:
+            raise AssertionError("a tensor's value was read into Python")
+        return func(*args, **(kwargs or {}))

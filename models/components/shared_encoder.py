@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,6 +23,8 @@ TRUNK = (32, 64, 128, 256)
 """Channels of the four stages of MDSCM [C]."""
 RESNET = (64, 128, 256, 512)
 """Channels of the four stages of ResNet-18."""
+WIDE = 8
+"""Layers of ResNet-18, of 12, that are faster with channels last: large maps of few channels."""
 
 
 class EncoderSettings(TransformerSettings, Protocol):
@@ -61,10 +64,11 @@ class Trunk(nn.Module):
         self.attention = option("attention_order")(channel, option("spatial_attention")())
         self.n_values = last * -(-settings.n_bands // 16)
         self.temporal = option("temporal_attention")(self.n_values, settings)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, maps: Tensor) -> Tensor:
         """A vector a map."""
-        x = self.stem(maps.unsqueeze(1))
+        x = self.stem(_image(maps))
         for block in self.blocks:
             x = self.dropout(block(x))
         steps = self.attention(x).transpose(1, 2).flatten(2)
@@ -82,7 +86,7 @@ class _Block(nn.Module):
         self.body = nn.Sequential(
             convolution(n_in, n_out),
             nn.BatchNorm2d(n_out),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             convolution(n_out, n_out),
             nn.BatchNorm2d(n_out),
             nn.MaxPool2d(3, stride=2, padding=1),
@@ -98,7 +102,15 @@ class _Block(nn.Module):
 def _stem_layer(n_in: int, n_out: int, kernel: int) -> tuple[nn.Module, ...]:
     """A convolution that halves the map, batch normalisation and ReLU."""
     half = nn.Conv2d(n_in, n_out, kernel, stride=2, padding=kernel // 2, bias=False)
-    return half, nn.BatchNorm2d(n_out), nn.ReLU()
+    return half, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)
+
+
+def _image(maps: Tensor) -> Tensor:
+    """Maps with a channel, (map, 1, time, frequency), its stride that of the layout channels last.
+
+    A convolution chooses its layout by strides, and those of ``unsqueeze(1)`` say channels first.
+    """
+    return maps.unsqueeze(3).permute(0, 3, 1, 2)
 
 
 @OPTIONS.register("shared_encoder.resnet18", source="AV4SER; He et al., CVPR 2016", tag="C")
@@ -120,10 +132,12 @@ class ResNet18(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.layers[:WIDE].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, maps: Tensor) -> Tensor:
         """A vector a map: the mean over its places."""
-        vectors: Tensor = self.layers(maps.unsqueeze(1)).mean(dim=(2, 3))
+        wide = self.layers[:WIDE](_image(maps))
+        vectors: Tensor = self.layers[WIDE:](wide.contiguous()).mean(dim=(2, 3))
         return vectors
 
 
@@ -135,7 +149,7 @@ class _Basic(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1, bias=False),
             nn.BatchNorm2d(n_out),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(n_out, n_out, 3, padding=1, bias=False),
             nn.BatchNorm2d(n_out),
         )
@@ -145,4 +159,5 @@ class _Basic(nn.Module):
             self.shortcut = nn.Sequential(linear, nn.BatchNorm2d(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.shortcut(x))
+        joined: Tensor = self.body(x).add_(self.shortcut(x)).relu_()
+        return joined

@@ -41,6 +41,27 @@ def cut_maps(x: Tensor, mask: Tensor, n_maps: int, map_frames: int) -> tuple[Ten
     return maps.masked_fill(~real.unsqueeze(3), 0.0), filled
 
 
+def share_empty(filled: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+    """Which maps to compute, and where each map finds its own among what is computed.
+
+    Empty maps are alike, so one of the batch stands for all of them.
+
+    Args:
+        filled: (item, map), true where a map is unlike the empty one.
+        counted: (item, map), the maps that are asked for.
+
+    Returns:
+        (item, map), true where a map is computed; (item, map), its row among those. What the
+        row of a map that does not count says has no meaning.
+    """
+    empty = (counted & ~filled).flatten()
+    first = empty & (empty.cumsum(dim=0) == 1)
+    computed = (counted & filled).flatten() | first
+    row = (computed.cumsum(dim=0) - 1).clamp(min=0)
+    row = torch.where(empty, (row * first).sum(), row)
+    return computed.reshape(counted.shape), row.reshape(counted.shape)
+
+
 @OPTIONS.register("zero_maps.native", source="AV4SER", tag="C")
 def native(filled: Tensor) -> Tensor:
     """All maps: the empty ones enter means and batch statistics, and the fusion's last step."""

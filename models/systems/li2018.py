@@ -156,9 +156,10 @@ class Network(nn.Module):
         for layer, (norm, kernel) in enumerate(zip(self.norms, self.kernels, strict=True)):
             maps = maps if layer == 0 else [self.others[layer - 1](x)]
             if self.pool_first:
-                x = F.relu(norm(_join([_pool(one, kernel) for one in maps])))
+                x = norm(_join([_pool(one, kernel) for one in maps]))
             else:
-                x = _pool(F.relu(norm(_join(maps))), kernel)
+                x = _pool(norm(_join(maps)), kernel)
+            x = x.relu_()  # after the pooling, where there is less of it: maxima keep their order
             mask = _shorter(mask, kernel[1], x.shape[3])
             if self.padded:
                 x = x * mask[:, None, None, :]

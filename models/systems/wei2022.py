@@ -43,7 +43,7 @@ from serlab.models.components.adversary import AdversarialSettings
 from serlab.models.components.losses import emotion_loss
 from serlab.models.components.masks import masked_mean
 from serlab.models.components.visual import Visual
-from serlab.models.components.zero_maps import cut_maps
+from serlab.models.components.zero_maps import cut_maps, share_empty
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS, load_option
 
@@ -291,11 +291,15 @@ class Branch(nn.Module):
             visual = option("visual")
             self.visual = visual(sizes.n_features["face"], self.n_values, settings)
 
-    def hear(self, maps: Tensor, counted: Tensor) -> Heard:
-        """Maps (item, map, time, frequency); those that do not count are left out."""
-        vectors = self.encoder(maps[counted])
-        place = (counted.flatten().cumsum(dim=0) - 1).clamp(min=0).reshape(counted.shape)
-        return self._judged(vectors[place] * counted.unsqueeze(2), counted)
+    def hear(self, maps: Tensor, filled: Tensor, counted: Tensor) -> Heard:
+        """Maps (item, map, time, frequency); those that do not count are left out.
+
+        In training each empty map counts by itself, in the statistics and in the dropout.
+        """
+        unlike = counted if self.encoder.training else filled
+        computed, row = share_empty(unlike, counted)
+        vectors = self.encoder(maps[computed])[row]
+        return self._judged(vectors * counted.unsqueeze(2), counted)
 
     def see(self, rows: Tensor, mask: Tensor) -> Heard:
         """Faces (item, row, value) and which rows there are."""
@@ -341,7 +345,7 @@ class Network(nn.Module):
         counted = self.counts(filled)
         alone = batch.stage in self.branches
         names = (batch.stage,) if alone else self.branches
-        heard = {name: self.branch(name).hear(maps, counted) for name in names}
+        heard = {name: self.branch(name).hear(maps, filled, counted) for name in names}
         if len(heard) == 1:
             return self._output(heard[names[0]], heard)
         return self._fused(heard, counted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks import build
+from networks import NoReading, build
 from torch import nn
 
 from serlab.bench.errors import BadValue
@@ -45,3 +45,12 @@ def test_bands_must_divide_the_bins() -> None:
     """A spectrogram cannot be pooled to a number of bands that does not divide its bins."""
     with pytest.raises(BadValue, match="a divisor of the 400 bins"):
         make(resolve("li2018", "paper", {"n_bands": 64})).inputs()
+
+
+@pytest.mark.parametrize("preset", ["small", "paper"])
+def test_nothing_is_read_back_from_the_device(preset: str) -> None:
+    """Neither scores nor losses wait for a value."""
+    built = build("li2018", {"n_bands": 40, "width": 0.25}, preset=preset)
+    batch = built.batch()
+    with NoReading():
+        built.network.losses(built.network(batch), batch)  # type: ignore[operator]

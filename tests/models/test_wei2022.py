@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from networks import NoReading
 from torch import Tensor, nn
 
 from serlab.bench.contracts import Scalar, Sizes, Stage, System
@@ -17,7 +18,7 @@ from serlab.bench.features.base import feature
 from serlab.bench.seeds import torch_seeded
 from serlab.bench.train import make_schedule
 from serlab.models.components.visual import running_statistics_kept
-from serlab.models.components.zero_maps import cut_maps
+from serlab.models.components.zero_maps import cut_maps, share_empty
 from serlab.models.variant import SYSTEMS, make, options_of, resolve
 
 TINY: Mapping[str, Scalar] = {
@@ -221,6 +222,64 @@ def test_zero_maps_enter_the_native_mean_only() -> None:
             total = (each.reshape(4, 3, 4) * counted[:, :, None]).sum(dim=1)
             expected = total / counted.sum(dim=1, keepdim=True)
             torch.testing.assert_close(network(batch).scores, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_empty_maps_share_a_row() -> None:
+    """Every map that counts finds its own value again, whatever is filled and whatever counts."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        drawn = torch.rand(2, 4, 3, generator=generator) < 0.5
+        filled, counted = drawn
+        values = torch.randn(4, 3, generator=generator) * filled
+        computed, row = share_empty(filled, counted)
+        n_empty = int((counted & ~filled).sum())
+        assert int(computed.sum()) == int((counted & filled).sum()) + min(n_empty, 1)
+        if bool(counted.any()):
+            assert torch.equal(values[computed][row][counted], values[counted])
+
+
+@pytest.mark.parametrize("option", ["native", "masked"])
+def test_empty_maps_are_computed_once_but_in_training(option: str) -> None:
+    """An encoder is given the filled maps, and native empty ones: all in training, else one."""
+    made = system(**TINY, branches="mdscm", zero_maps=option)
+    network, batch = network_of(made), batch_of(made)
+    _, filled = cut_maps(batch.inputs["audio"], batch.masks["audio"], 3, 32)
+    n_filled, native = int(filled.sum()), option == "native"
+    assert n_filled < filled.numel() - 1
+    given: list[int] = []
+    encoder = network.get_submodule("mdscm.encoder")
+    encoder.register_forward_pre_hook(lambda _, inputs: given.append(len(inputs[0])))
+    network.train()(batch)
+    network.eval()(batch)
+    assert given == [filled.numel() if native else n_filled, n_filled + native]
+
+
+def test_the_layout_of_the_convolutions_is_channels_last() -> None:
+    """MDSCM's all through, ResNet's while its maps are large; nothing falls back on the way."""
+    network = network_of(system("paper"))
+    for place in ("mdscm.encoder.stem.0", "mdscm.encoder.blocks.1", "avdal.encoder.layers.0",
+                  "avdal.encoder.layers.7", "avdal.encoder.layers.8"):  # fmt: skip
+        found: list[Tensor] = []
+        hook = network.get_submodule(place).register_forward_hook(
+            lambda *_, x=found: x.append(_[2])
+        )
+        for name in ("mdscm", "avdal"):
+            network.get_submodule(f"{name}.encoder").eval()(torch.zeros(2, 224, 40))
+        hook.remove()
+        last = not place.endswith("layers.8")
+        assert found[0].is_contiguous(memory_format=torch.channels_last) is last, place
+
+
+@pytest.mark.parametrize("zero_maps", ["native", "masked"])
+def test_nothing_is_read_back_from_the_device(zero_maps: str) -> None:
+    """Neither scores nor losses wait for a value, in any stage and stream."""
+    made = system(**WATCHING, zero_maps=zero_maps)
+    network = network_of(made)
+    for stage in (*(s.name for s in made.stages()), "joint"):
+        for stream in ("train", "faces") if stage in ("avdal", "joint") else ("train",):
+            batch = batch_of(made, stream, stage)
+            with NoReading():
+                network.losses(network(batch), batch)  # type: ignore[operator]
 
 
 def test_late_fusion_by_hand() -> None:
