@@ -32,15 +32,15 @@ TITLES = {
     "rtf_with_features": "RTF with features",
     "train_p50": "training step, ms",
     "macs": "MACs",
-    "peak_memory": "memory, call",
-    "train_peak_memory": "memory, step",
-    "cuda_allocated": "CUDA allocated, call",
-    "cuda_reserved": "CUDA reserved, call",
-    "cuda_process": "VRAM of the process, call",
-    "train_cuda_allocated": "CUDA allocated, step",
-    "train_cuda_reserved": "CUDA reserved, step",
-    "train_cuda_process": "VRAM of the process, step",
-    "energy": "energy a call, J",
+    "peak_memory": "memory (call)",
+    "train_peak_memory": "memory (step)",
+    "cuda_allocated": "CUDA allocated (call)",
+    "cuda_reserved": "CUDA reserved (call)",
+    "cuda_process": "VRAM of the process (call)",
+    "train_cuda_allocated": "CUDA allocated (step)",
+    "train_cuda_reserved": "CUDA reserved (step)",
+    "train_cuda_process": "VRAM of the process (step)",
+    "energy": "energy of a call, J",
     "idle_power": "idle power, W",
 }
 """Headings of the measurements that depend on the conditions; any other is shown by its name."""
@@ -167,7 +167,7 @@ def _remarks(cells: Iterable[Metered]) -> tuple[str, ...]:
 
 
 def _brief(name: str) -> str:
-    return TITLES.get(name, _plain(name)).partition(", ms")[0]
+    return TITLES.get(name, _plain(name)).partition(",")[0]
 
 
 # --- words -----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -39,6 +40,7 @@ class Value:
     n: int = 0
     """Processes."""
     reason: str = ""
+    """The most frequent one of the processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,7 +290,8 @@ def _joined(found: Sequence[Mapping[str, Measurement]], level: float) -> dict[st
 def over(found: Sequence[Measurement], name: str, level: float) -> Value:
     """One measurement over the processes that made it."""
     values = [m.value for m in found if m.value is not None]
-    unit, why = found[0].unit, "; ".join(dict.fromkeys(m.reason for m in found if m.reason))
+    unit, reasons = found[0].unit, Counter(m.reason for m in found if m.reason)
+    why = reasons.most_common(1)[0][0] if reasons else ""
     if not values:
         return Value(value=None, unit=unit, reason=why or "no reason is given")
     low, high = min(values), max(values)

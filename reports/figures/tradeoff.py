@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -80,8 +80,8 @@ class TradeoffNumbers:
     level: float
     conditions: str
     points: tuple[Point, ...]
-    missing: Mapping[str, str] = field(default_factory=dict)
-    """By reason, the arms without a latency."""
+    missing: tuple[str, ...] = ()
+    """Which arms have no latency or no MACs, and why, in sentences."""
 
     @property
     def costs(self) -> tuple[str, ...]:
@@ -153,12 +153,11 @@ class TradeoffNumbers:
         told = " ".join(self._fronts())
         if self.conditions:
             told += (
-                f" Latency with {self.level:.0%} intervals over processes, and MACs: "
-                f"{self.conditions}."
+                f" Latency, without feature extraction and with {self.level:.0%} intervals over "
+                f"processes, and MACs: {self.conditions}."
             )
         told += " Intervals that leave the axis are cut." if self._cut() else ""
-        told += "".join(f" Without latency: {arms} ({why})." for why, arms in self.missing.items())
-        return text + told
+        return " ".join((text + told, *self.missing))
 
     def _fronts(self) -> list[str]:
         """The names of each front, and where the intervals do not tell its arms apart."""
@@ -201,7 +200,7 @@ MOST_NAMES = 6
 def _named(names: Sequence[str]) -> str:
     """The names, or how many these are where a sentence cannot hold them."""
     if len(names) > MOST_NAMES:
-        return f"{len(names)} arms, the filled ones"
+        return f"{len(names)} arms"
     return "; ".join(names) if any("," in name for name in names) else listed(tuple(names))
 
 
@@ -268,7 +267,7 @@ class Tradeoff:
                 )
                 for name, arm in shown.items()
             ),
-            missing=_missing(scored) if block.metered else {},
+            missing=_missing(scored) if block.metered else (),
         )
 
     def draw(self, numbers: TradeoffNumbers, width_in: float) -> Figure:
@@ -302,13 +301,17 @@ def _why_absent(block: Block) -> str:
     return f"neither latency nor size was measured: {reasons[0] if reasons else 'no cell has any'}"
 
 
-def _missing(scored: Mapping[str, Arm]) -> dict[str, str]:
-    lost: dict[str, list[str]] = {}
+def _missing(scored: Mapping[str, Arm]) -> tuple[str, ...]:
+    lost: dict[tuple[str, str], list[str]] = {}
     for name, arm in scored.items():
-        latency = arm.meters.get("latency_p50")
-        if latency.value is None:
-            lost.setdefault(clean(latency.reason), []).append(name)
-    return {why: listed(names) for why, names in lost.items()}
+        for cost in ("latency_p50", "macs"):
+            held = arm.meters.get(cost)
+            if held.value is None:
+                lost.setdefault((cost, clean(held.reason)), []).append(name)
+    return tuple(
+        f"Without {cost_title(cost)}: {_named(names)} ({why})."
+        for (cost, why), names in lost.items()
+    )
 
 
 # --- drawing -------------------------------------------------------------------------------

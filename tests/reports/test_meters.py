@@ -266,7 +266,7 @@ def test_detail_lists_all_conditions_and_reasons(block: Block) -> None:
     assert rows["latency p50, ms"][0] == "2.19 [1.75, 2.75]"
     assert rows["MACs"] == ("1.00 M", "8.00 M")
     assert not any("CUDA" in name for name in rows)
-    assert "CUDA allocated, call: the section ran on the CPU" in table.remarks
+    assert "CUDA allocated (call): the section ran on the CPU" in table.remarks
     assert table.size.endswith("a checkpoint of 391 KiB")
     assert meter_table(ArmMeters()) is None
 
