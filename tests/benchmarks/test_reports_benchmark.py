@@ -66,13 +66,19 @@ def frame(run: Path) -> Frame:
 
 @pytest.fixture(scope="module")
 def blocks(fake: Any, tmp_path_factory: pytest.TempPathFactory, frame: Frame) -> list[Block]:
-    """Results that every figure finds its numbers in: of classes, of traces, of a search."""
+    """Results that every figure finds its numbers in: of classes, traces, searches, a grid."""
     skill = {"base": 0.7, "pooling=max": 0.6, "pooling=mean": 0.5}
     traced = fake.FakeStudy(
-        target="traces", labels=("arousal", "valence"), skill=skill, seeds=(0, 1), per_cell=10
+        meters=False,
+        target="traces",
+        labels=("arousal", "valence"),
+        skill=skill,
+        seeds=(0, 1),
+        per_cell=10,
     )
     tried = [("pooling=max", 0.6), ("pooling=mean", 0.5)] * 20
     searched = fake.FakeStudy(
+        meters=False,
         design="search",
         skill=skill,
         seeds=(0,),
@@ -80,16 +86,29 @@ def blocks(fake: Any, tmp_path_factory: pytest.TempPathFactory, frame: Frame) ->
         costs={"pooling=max": 3e5, "pooling=mean": 1e5},
     )
     single = fake.FakeStudy(
+        meters=False,
         design="search",
         skill=skill,
         seeds=(0,),
         history=searched.history,
     )
+    grid = {
+        "base": ("attention", "both"),
+        "pooling=mean": ("mean", "both"),
+        "filters=time": ("attention", "time"),
+        "pooling=mean, filters=time": ("mean", "time"),
+    }
+    crossed = fake.FakeStudy(
+        meters=False,
+        design="grid",
+        skill={arm: 0.8 - 0.1 * k for k, arm in enumerate(grid)},
+        options={
+            arm: dict(zip(("pooling", "filters"), of, strict=True)) for arm, of in grid.items()
+        },
+    )
     folder = tmp_path_factory.mktemp("figures")
-    written = [
-        fake.write_fake_run(folder / str(k), study)
-        for k, study in enumerate((traced, searched, single))
-    ]
+    studies = (traced, searched, single, crossed)
+    written = [fake.write_fake_run(folder / str(k), study) for k, study in enumerate(studies)]
     return [frame.blocks[0], *(load_frame(path).blocks[0] for path in written)]
 
 
@@ -119,7 +138,9 @@ def test_tables(benchmark: Benchmark, frame: Frame, tmp_path: Path) -> None:
 def test_figure(benchmark: Benchmark, blocks: list[Block], name: str) -> None:
     """Numbers taken out of the first results that have any, and drawn, without files."""
     kind = FIGURES.entry(name).load()()
-    block = next(one for one in blocks if not isinstance(kind.info(one), Absent))
+    having = [one for one in blocks if not isinstance(kind.info(one), Absent)]
+    assert having, "no run here has this figure: the fixture `blocks` lacks one"
+    block = having[0]
 
     def draw() -> int:
         with style(name):
