@@ -15,6 +15,7 @@ from serlab.bench.statistics.ranks import LEAST_ARMS, LEAST_BLOCKS, Ranking, ran
 from serlab.bench.statistics.records import Estimate
 from serlab.reports.csvtext import csv_text
 from serlab.reports.effects import verdict
+from serlab.reports.figure import Drawn
 from serlab.reports.records import Arm, Block, Frame, Verdict
 from serlab.reports.sentences import SYMBOLS
 from serlab.reports.words import difference_in, interval, p_value
@@ -101,6 +102,7 @@ class Over:
 
     rows: tuple[Across, ...]
     ranked: Ranked | None
+    figures: tuple[Drawn, ...] = ()
 
 
 def ranked(frame: Frame) -> Ranked | None:

@@ -41,6 +41,9 @@ SKY, PINK = "#56B4E9", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 """Okabe and Ito's colours, safe for colour-blind readers; black is kept for the base."""
 
+PICTURES = ("pdf", "png", "svg")
+"""What a picture can be written as."""
+
 WIDE_IN = 6.0
 """A figure wider than this has a row of the page to itself."""
 
@@ -90,15 +93,19 @@ class Numbers(Protocol):
         ...
 
 
-class FigureKind(Protocol):
-    """One kind of figure."""
+class Drawing(Protocol):
+    """How numbers of one kind are drawn."""
+
+    def draw(self, numbers: Any, width_in: float) -> Figure:  # see FigureKind.info
+        """The figure, drawn within `style`."""
+        ...
+
+
+class FigureKind(Drawing, Protocol):
+    """One kind of figure of a block."""
 
     def info(self, block: Block) -> Any:  # each figure has numbers of its own class, or Absent
         """The numbers, or an Absent with the reason."""
-        ...
-
-    def draw(self, numbers: Any, width_in: float) -> Figure:  # see info
-        """The figure, drawn within `style`."""
         ...
 
 
@@ -249,12 +256,16 @@ def write_figure(
     numbers = kind.info(block)
     if isinstance(numbers, Absent):
         return numbers
+    return write_numbers(kind, name, numbers, folder, slug=slug, width=width)
+
+
+def write_numbers(
+    kind: Drawing, name: str, numbers: Numbers, folder: Path, *, slug: str, width: str = "double"
+) -> Drawn:
+    """Writes numbers that a figure has already taken, as PDF, SVG, PNG, CSV and caption."""
     caption = marked(numbers.caption(), numbers.marks)
     with style(slug):
-        figure = kind.draw(numbers, WIDTHS_IN[width])
-        for _ in range(3):  # ticks and the space for them settle together
-            figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, not again for each file
+        figure = _laid_out(kind, numbers, WIDTHS_IN[width])
         svg = _save(figure, folder / slug, alt=numbers.alt())
     folder.joinpath(f"{slug}.csv").write_text(
         csv_text(numbers.rows()), encoding="utf-8", newline=""
@@ -272,20 +283,37 @@ def write_figure(
     )
 
 
+def write_picture(kind: Drawing, numbers: Numbers, file: Path, *, salt: str) -> None:
+    """Writes a picture alone, as its name ends: one of `PICTURES`."""
+    ending = file.suffix.removeprefix(".").lower()
+    with style(salt):
+        figure = _laid_out(kind, numbers, WIDTHS_IN["double"])
+        figure.savefig(file, format=ending, metadata=_metadata(ending, numbers.alt()))
+
+
+def _laid_out(kind: Drawing, numbers: Numbers, width_in: float) -> Figure:
+    figure = kind.draw(numbers, width_in)
+    for _ in range(3):  # ticks and the space for them settle together
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, not again for each file
+    return figure
+
+
+def _metadata(ending: str, alt: str) -> dict[str, str | None]:
+    """Of a picture, without dates or versions."""
+    if ending == "pdf":
+        facts = {"CreationDate": None, "Producer": None}
+        return {**facts, "Creator": "serlab", "Subject": alt[:500]}
+    return {"Software": None} if ending == "png" else {"Date": None, "Creator": "serlab"}
+
+
 def _save(figure: Figure, stem: Path, *, alt: str) -> str:
-    """Saves the three pictures without dates or versions; returns the SVG's text."""
-    figure.savefig(
-        stem.with_name(stem.name + ".pdf"),
-        metadata={
-            "CreationDate": None,
-            "Producer": None,
-            "Creator": "serlab",
-            "Subject": alt[:500],
-        },
-    )
-    figure.savefig(stem.with_name(stem.name + ".png"), metadata={"Software": None})
+    """Saves the three pictures; returns the SVG's text."""
+    for ending in ("pdf", "png"):
+        file = stem.with_name(f"{stem.name}.{ending}")
+        figure.savefig(file, metadata=_metadata(ending, alt))
     held = io.StringIO()
-    figure.savefig(held, format="svg", metadata={"Date": None, "Creator": "serlab"})
+    figure.savefig(held, format="svg", metadata=_metadata("svg", alt))
     svg = held.getvalue()
     stem.with_name(stem.name + ".svg").write_text(svg, encoding="utf-8")
     return svg

@@ -149,6 +149,7 @@ def render(
         policy=_policy(script),
         across=[across_line(row, frame) for row in over.rows],
         ranked=over.ranked,
+        over_figures=over.figures,
         data=Markup(_data(frame, over)),
         counts=counts_sentence(frame.counts),
         svg=Markup,

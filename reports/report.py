@@ -9,7 +9,8 @@ from serlab.bench.errors import BadFile
 from serlab.reports.across import Over, across, across_csv, ranked, ranks_csv
 from serlab.reports.attribution import Attribution
 from serlab.reports.factorial import write_attribution
-from serlab.reports.figure import FIGURES, Absent, Drawn, write_figure
+from serlab.reports.figure import FIGURES, Absent, Drawn, write_figure, write_numbers
+from serlab.reports.figures.ranking import RankingFigure
 from serlab.reports.frame import load_frame
 from serlab.reports.page import render
 from serlab.reports.records import Block, Frame
@@ -51,12 +52,20 @@ def _write(frame: Frame, folder: Path) -> Path:
         tables[corpus] += write_meters(block, folder / "tables", f"{prefix}meters")
         if isinstance(block.attribution, Attribution):
             tables[corpus] += write_attribution(block.attribution, block, folder / "tables", prefix)
-    over = Over(rows=across(frame), ranked=ranked(frame))
+    over = _over(frame, folder / "figures")
     _write_over(over, folder / "tables")
     page = folder / "index.html"
     text = render(frame, figures, absent, tables, over)
     page.write_text(text, encoding="utf-8", newline="")
     return page
+
+
+def _over(frame: Frame, folder: Path) -> Over:
+    """What the run tells over all its corpora, with the figure of their ranks."""
+    ranks, kind = ranked(frame), RankingFigure()
+    numbers = kind.info(frame, ranks)
+    drawn = (write_numbers(kind, "ranking", numbers, folder, slug="ranking"),) if numbers else ()
+    return Over(rows=across(frame), ranked=ranks, figures=drawn)
 
 
 def _write_over(over: Over, folder: Path) -> None:

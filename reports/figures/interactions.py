@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-LEAST_DEEP = 0.02
-"""The deepest colour is an effect of at least this: noise around 0 stays pale."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class InteractionsNumbers:
@@ -56,6 +53,7 @@ class InteractionsNumbers:
     marks: tuple[str, ...]
     corpus: str
     metric: str
+    margin: float
     level: float
     changes: tuple[str, ...]
     held: Attribution
@@ -66,8 +64,8 @@ class InteractionsNumbers:
 
     @property
     def deepest(self) -> float:
-        """The size at which the colour is deepest."""
-        return max([LEAST_DEEP, *(abs(t.estimate.mean) for t in self.held.effects)])
+        """The size at which the colour is deepest, two margins at least: noise stays pale."""
+        return max([2 * self.margin, *(abs(t.estimate.mean) for t in self.held.effects)])
 
     def separable(self, term: Term) -> bool:
         """Whether its adjusted p allows to call it other than 0."""
@@ -143,6 +141,7 @@ class Interactions:
             marks=marks_of(block, block.arms),
             corpus=block.corpus.name,
             metric=block.study.metric,
+            margin=block.study.margin,
             level=block.study.level,
             changes=tuple(t.changes[0] for t in held.effects if len(t.changes) == 1),
             held=held,
