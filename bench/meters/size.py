@@ -35,6 +35,7 @@ CHEAP = {
     "a recurrent cell's gates, after its products": (
         "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell",
     ),
+    "counting of places": ("floor_divide",),
     "picking and placing": (
         "embedding", "index", "index_select", "gather", "index_put", "index_put_", "scatter",
         "scatter_", "scatter_add", "scatter_add_", "scatter_reduce", "index_add",
