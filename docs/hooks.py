@@ -36,6 +36,8 @@ REGISTRIES = {
     "Figures": ("serlab.reports.figures", "what a report draws, where a study has the data"),
 }
 OPTIONS = "serlab.models.components"
+BESIDE = ("CONTRIBUTING.md", "CHANGELOG.md")
+"""Pages of the repository's root that the site has too."""
 
 
 def on_startup(**_: object) -> None:
@@ -56,7 +58,7 @@ def on_startup(**_: object) -> None:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are made from the code, and those that lie beside the docs."""
     made = {"reference/commands.md": commands_page(), "reference/names.md": names_page()}
-    for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
+    for name in BESIDE:
         made[name] = (ROOT / name).read_text(encoding="utf-8")
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
@@ -65,8 +67,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links to pages beside the docs lead to their copies within the site."""
-    for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
-        markdown = markdown.replace(f"(../{name}", f"({name}")
+    if "/" in page.file.src_uri:
+        return markdown
+    for name in BESIDE:
+        markdown = markdown.replace(f"](../{name}", f"]({name}")
     return markdown.replace("](docs/", "](")
 
 
