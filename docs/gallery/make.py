@@ -43,11 +43,11 @@ def main(run: str, *names: str) -> None:
 
 
 def shrink(source: Path, target: Path) -> None:
-    """Writes the picture smaller and with 48 colours."""
+    """Writes the picture smaller and with 128 colours."""
     with Image.open(source) as picture:
         size = (round(picture.width * SCALE), round(picture.height * SCALE))
         small = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-        small.quantize(48, method=Image.Quantize.MAXCOVERAGE).save(target, optimize=True)
+        small.quantize(128, method=Image.Quantize.MAXCOVERAGE).save(target, optimize=True)
 
 
 if __name__ == "__main__":
