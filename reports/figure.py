@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from serlab.bench.errors import BadValue
 from serlab.bench.registry import Registry
 from serlab.reports.csvtext import csv_text
 from serlab.reports.records import Block
@@ -77,8 +78,10 @@ NO_TRACES = Absent(reason="classes have no traces", notable=False)
 class Numbers(Protocol):
     """What a figure shows, as numbers and words."""
 
-    marks: tuple[str, ...]
-    """See words.marks_of."""
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """See words.marks_of."""
+        ...
 
     def rows(self) -> list[dict[str, object]]:
         """The plotted numbers, one row a mark."""
@@ -284,11 +287,28 @@ def write_numbers(
 
 
 def write_picture(kind: Drawing, numbers: Numbers, file: Path, *, salt: str) -> None:
-    """Writes a picture alone, as its name ends: one of `PICTURES`."""
-    ending = file.suffix.removeprefix(".").lower()
+    """Writes a picture alone, as its name ends.
+
+    Raises:
+        BadValue: as for `ending_of`.
+    """
+    ending = ending_of(file)
     with style(salt):
         figure = _laid_out(kind, numbers, WIDTHS_IN["double"])
         figure.savefig(file, format=ending, metadata=_metadata(ending, numbers.alt()))
+
+
+def ending_of(file: Path) -> str:
+    """What a picture's file is to hold.
+
+    Raises:
+        BadValue: it ends in none of `PICTURES`.
+    """
+    ending = file.suffix.removeprefix(".").lower()
+    if ending not in PICTURES:
+        expected = f"a name that ends in .{', .'.join(PICTURES[:-1])} or .{PICTURES[-1]}"
+        raise BadValue("figure", str(file), expected)
+    return ending
 
 
 def _laid_out(kind: Drawing, numbers: Numbers, width_in: float) -> Figure:

@@ -5,11 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import median
+from typing import Protocol
 
-from serlab.bench.statistics.records import Estimate
+
+class Ranged(Protocol):
+    """A mean and its interval, such as an Estimate."""
+
+    @property
+    def mean(self) -> float:
+        """Its middle."""
+
+    @property
+    def low(self) -> float:
+        """Its lower end."""
+
+    @property
+    def high(self) -> float:
+        """Its upper end."""
+
+    @property
+    def estimable(self) -> bool:
+        """Whether it has ends."""
 
 
-def reach(estimates: Sequence[Estimate], margin: float) -> float:
+def reach(estimates: Sequence[Ranged], margin: float) -> float:
     """Half-width of a scale around zero that holds all means, the margin and most intervals.
 
     An interval from few degrees of freedom can be ten times as wide as the others; it is cut at

@@ -198,7 +198,7 @@ def _cells(axes: Axes, numbers: InteractionsNumbers, *, broken: bool) -> None:
     colours = LinearSegmentedColormap.from_list("serlab", COLOURS)
     up = 1 if metric(numbers.metric).higher_is_better else -1
     k = len(numbers.changes)
-    for i, j in zip(*np.tril_indices(k), strict=True):
+    for i, j in np.argwhere(np.tri(k)).tolist():
         term = numbers.term(numbers.changes[i], numbers.changes[j])
         share = up * term.estimate.mean / numbers.deepest
         corner = (j - 0.47, i - 0.47)
@@ -229,13 +229,13 @@ def _texts(
     """Value and interval, the latter on two lines where the cell is narrow."""
     (x, y), estimate = place, term.estimate
     bold = "bold" if numbers.separable(term) else "normal"
-    middle = {"ha": "center", "va": "center"}
     value = _told(estimate.mean, numbers.metric)
     low, high = (_told(v, numbers.metric) for v in (estimate.low, estimate.high))
     told = f"[{low},{chr(10) if broken else ' '}{high}]" if estimate.estimable else "no interval"
     up = 0.22 if broken else 0.16
-    first = axes.text(x, y - up, value, fontsize=8, fontweight=bold, **middle)
-    return first, axes.text(x, y + 0.18, told, fontsize=6.3, linespacing=1.1, **middle)
+    upper = axes.text(x, y - up, value, ha="center", va="center", fontsize=8, fontweight=bold)
+    lower = axes.text(x, y + 0.18, told, ha="center", va="center", fontsize=6.3, linespacing=1.1)
+    return upper, lower
 
 
 def _shares(axes: Axes, numbers: InteractionsNumbers) -> None:

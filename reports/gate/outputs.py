@@ -10,6 +10,8 @@ from typing import Any
 from serlab.bench.contracts import plain
 from serlab.bench.errors import BadFile, BadValue, UnknownName
 from serlab.bench.typed import build
+from serlab.reports.figure import write_picture
+from serlab.reports.figures.gate_interval import GateInterval
 from serlab.reports.gate.junit import junit_xml
 from serlab.reports.gate.markdown import job_summary, markdown
 from serlab.reports.gate.records import QUIET, Check, Outcome, Result
@@ -108,25 +110,37 @@ WRITERS: Mapping[str, Callable[[Result], str]] = {
     "markdown": markdown,
     "summary": job_summary,
 }
-"""What a result can be written as."""
+"""What a result can be written as; beside these texts there is a `FIGURE`."""
+
+FIGURE = "figure"
 
 
 def write_outputs(result: Result, files: Mapping[str, str | Path]) -> None:
-    """Writes the result to files, by the name of what they hold (a key of `WRITERS`).
+    """Writes the result to files, by the name of what they hold: a key of `WRITERS`, or `FIGURE`.
 
-    A job summary is added to what its file holds already: other commands of a step write there.
+    A figure is SVG, PDF or PNG, as its file's name ends. A job summary is added to what its file
+    holds already: other commands of a step write there.
 
     Raises:
         UnknownName: there is no such output.
+        BadValue: a figure's file ends in something else.
         BadFile: a file cannot be written.
     """
     for name, file in files.items():
-        if name not in WRITERS:
-            raise UnknownName("output of the gate", name, WRITERS)
-        text = WRITERS[name](result)
+        if name not in (*WRITERS, FIGURE):
+            raise UnknownName("output of the gate", name, (*WRITERS, FIGURE))
         try:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
-            with Path(file).open("a" if name == "summary" else "w", encoding="utf-8") as held:
-                held.write(text)
+            _write(result, name, Path(file))
         except OSError as error:
             raise BadFile(file, f"cannot be written ({error.strerror})") from None
+
+
+def _write(result: Result, name: str, file: Path) -> None:
+    if name == FIGURE:
+        kind = GateInterval()
+        write_picture(kind, kind.info(result), file, salt="gate")
+        return
+    text = WRITERS[name](result)
+    with file.open("a" if name == "summary" else "w", encoding="utf-8") as held:
+        held.write(text)

@@ -179,6 +179,7 @@ def _add_outputs(task: ArgumentParser) -> None:
         ("junit", "JUnit XML, which CI servers show"),
         ("markdown", "a Markdown report"),
         ("summary", "Markdown that is added to a job's summary"),
+        ("figure", "intervals against the margin as a picture: .svg, .pdf or .png"),
     ):
         task.add_argument(f"--{name}", metavar="FILE", help=f"write {what}")
     task.add_argument("--annotations", action="store_true", help="print workflow annotations")

@@ -14,7 +14,7 @@ from serlab.commands import device_of, roots_of, say
 if TYPE_CHECKING:
     from serlab.reports.gate.records import Result
 
-OUTPUTS = ("json", "junit", "markdown", "summary")
+OUTPUTS = ("json", "junit", "markdown", "summary", "figure")
 
 
 def gate_record_command(chosen: Namespace, typed: str) -> int:
@@ -38,6 +38,7 @@ def gate_check_command(chosen: Namespace, typed: str) -> int:
     """Holds a candidate against a baseline; the exit code is the verdict."""
     from serlab.gate import Asked, check
 
+    _check_figure(chosen)
     asked = Asked(
         run=Path(chosen.run) if chosen.run else None,
         study=chosen.study or "",
@@ -62,7 +63,16 @@ def gate_selfcheck_command(chosen: Namespace, typed: str) -> int:
     """Holds a baseline against itself and against controls; 0 where the gate is awake."""
     from serlab.gate import selfcheck
 
+    _check_figure(chosen)
     return _told(selfcheck(Path(chosen.baseline)), chosen)
+
+
+def _check_figure(chosen: Namespace) -> None:
+    """Finds a file that is no picture before there is anything to draw."""
+    from serlab.reports.figure import ending_of
+
+    if chosen.figure:
+        ending_of(Path(chosen.figure))
 
 
 def _told(result: Result, chosen: Namespace) -> int:

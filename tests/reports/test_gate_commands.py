@@ -387,6 +387,8 @@ BAD: dict[str, tuple[int, str, Make]] = {
     "root": (2, "NAME=DIR", typed("--root", "nowhere")),
     "device": (2, "cpu or cuda", typed("--device", "tpu")),
     "output": (2, "cannot be written", typed("--json", "/dev/null/x.json")),
+    "figure": (2, "figure = 'x.gif': expected a name that", typed("--figure", "x.gif")),
+    "figure's folder": (2, "cannot be written", typed("--figure", "/dev/null/x.svg")),
     # recorded
     "margin typed": (2, "margin = 5.0: expected a number between", record_of("--margin", "5")),
     "extension typed": (
