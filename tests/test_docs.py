@@ -176,3 +176,56 @@ def test_toml_blocks_are_toml(page: Path) -> None:
     for code in blocks(page, "toml"):
         if "--8<--" not in code:
             tomllib.loads(code)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site of two pages without a fault."""
+    (tmp_path / "b.html").write_text('<h1 id="here">b</h1>', encoding="utf-8")
+    (tmp_path / "a.html").write_text(
+        '<link rel="stylesheet" href="a.css"><a href="b.html#here">b</a>'
+        '<a href="https://example.org/">elsewhere</a>',
+        encoding="utf-8",
+    )
+    (tmp_path / "a.css").write_text("p { margin: 0 }", encoding="utf-8")
+    return tmp_path
+
+
+def problems(site: Path) -> list[str]:
+    """What the check of the built site finds."""
+    spec = importlib.util.spec_from_file_location("links", DOCS / "links.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return list(module.problems_of(site))
+
+
+def test_a_site_without_a_fault_passes(site: Path) -> None:
+    """Links within the site and links to other hosts are no problem."""
+    assert problems(site) == []
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ('<a href="c.html">c</a>', "no such file"),
+        ('<a href="b.html#there">b</a>', "no such place"),
+        ('<a href="#nowhere">here</a>', "no such place"),
+        ('<img src="c.png">', "no such file"),
+        ('<script src="https://example.org/x.js"></script>', "loads https://example.org/x.js"),
+        ('<link rel="stylesheet" href="//example.org/x.css">', "loads //example.org/x.css"),
+    ],
+)
+def test_a_fault_of_the_site_is_found(site: Path, added: str, said: str) -> None:
+    """A link to nothing, and whatever a page would load from another host."""
+    page = site / "a.html"
+    page.write_text(page.read_text(encoding="utf-8") + added, encoding="utf-8")
+    (problem,) = problems(site)
+    assert said in problem
+
+
+def test_a_style_that_loads_is_found(site: Path) -> None:
+    """Style sheets may not load from another host either."""
+    (site / "a.css").write_text("@import url(https://example.org/x.css)", encoding="utf-8")
+    assert problems(site) == ["a.css: loads from another host"]
