@@ -109,12 +109,15 @@ class GateNumbers:
 
     def caption(self) -> str:
         """The caption."""
-        metric = self.result.metric
+        metric, verdict = self.result.metric, f"{clean(self.result.sentence)}."
+        if not self.lines:
+            return verdict
         margin = margin_words(self.result.margin, metric)
         return (
-            f"{clean(self.result.sentence)}. Difference in {title_of(metric)} of the candidate to "
+            f"{verdict} Difference in {title_of(metric)} of the candidate to "
             f"the baseline with its one-sided bounds; the dashed line is a loss of {margin}. A "
-            "check passes where its interval lies right of it and fails where it lies left of it."
+            "check passes where its interval lies right of it and fails where it lies left of it; "
+            "controls are to fail, and pass where they do."
         )
 
     def alt(self) -> str:
@@ -152,7 +155,7 @@ class GateInterval:
             result=result,
             lines=shown,
             amounts=amounts,
-            words=(*words, *(f"Note: {clean(note)}" for note in result.notes)),
+            words=(*words, *_controls(result), *(f"Note: {clean(note)}" for note in result.notes)),
             n_left_out=len(lines) - len(shown),
         )
 
@@ -182,6 +185,11 @@ class GateInterval:
 
 def _height(rows: Sequence[Line | Amount], more: float) -> float:
     return more + 0.24 * len(rows) if rows else 0.0
+
+
+def _controls(result: Result) -> list[str]:
+    held = any(check.kind == "control" for check in result.checks)
+    return ["Controls are to fail the gate: those that do have passed"] if held else []
 
 
 def _line(check: Check, metric: str) -> Line | None:

@@ -12,11 +12,7 @@ from serlab.reports.words import clean
 
 def notes_of(baseline: Baseline, candidate: Candidate) -> tuple[str, ...]:
     """Marks of the corpora, and in what variant and environment differ from the baseline's."""
-    terms = baseline.terms
-    found = []
-    for corpus in terms.corpora:
-        found += [f"{corpus.name}: SYNTHETIC SPEECH"] if corpus.synthetic else []
-        found += [f"{corpus.name}: {clean(leak)}" for leak in corpus.leaks]
+    terms, found = baseline.terms, corpora_notes(baseline)
     if candidate.variant and candidate.variant != terms.variant:
         found.append(f"the variant differs from the baseline's: {_unlike(baseline, candidate)}")
     if terms.environments and candidate.environments:
@@ -26,6 +22,15 @@ def notes_of(baseline: Baseline, candidate: Candidate) -> tuple[str, ...]:
         if unlike:
             found.append(f"the environment differs from the baseline's: {', '.join(unlike)}")
     return tuple(found)
+
+
+def corpora_notes(baseline: Baseline) -> list[str]:
+    """Marks of the corpora."""
+    found = []
+    for corpus in baseline.terms.corpora:
+        found += [f"{corpus.name}: SYNTHETIC SPEECH"] if corpus.synthetic else []
+        found += [f"{corpus.name}: {clean(leak)}" for leak in corpus.leaks]
+    return found
 
 
 def _unlike(baseline: Baseline, candidate: Candidate) -> str:

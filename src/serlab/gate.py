@@ -104,11 +104,13 @@ def selfcheck(baseline: Path) -> Result:
         SerlabError: it is damaged, or of another schema.
     """
     from serlab.reports.gate.baseline import read_baseline
+    from serlab.reports.gate.notes import corpora_notes
     from serlab.reports.gate.selfcheck import selfcheck as checks_of
 
     started, held = time.monotonic(), read_baseline(baseline)
     result = _of(_blank("selfcheck", baseline, str(baseline), "fail"), held, "")
-    return replace(result, checks=checks_of(held), seconds=time.monotonic() - started)
+    checks, notes = checks_of(held), tuple(corpora_notes(held))
+    return replace(result, checks=checks, notes=notes, seconds=time.monotonic() - started)
 
 
 def _blank(

@@ -166,7 +166,7 @@ def test_what_cannot_be_compared_is_told_without_intervals() -> None:
     lost = Check(
         name="accuracy", kind="accuracy", outcome=Outcome.NOT_COMPARABLE, sentence="another split"
     )
-    figure = drawn(a_result(lost))
+    figure = drawn(a_result(lost, metric="", margin=0.0))
     assert texts(figure).count("another split") == 1
     assert texts(figure).startswith("NOT COMPARABLE: another split")
     assert not any(axes.axison for axes in figure.axes)
@@ -190,6 +190,7 @@ def test_a_selfcheck_is_drawn_too() -> None:
     held = GateInterval().info(a_result(control, drew, command="selfcheck"))
     assert [line.name for line in held.lines] == ["shuffled"]
     assert "against itself: pass: 2 of 200" in held.words
+    assert "Controls are to fail the gate: those that do have passed" in held.words
 
 
 @pytest.mark.parametrize("ending", PICTURES)

@@ -170,6 +170,7 @@ def test_selfcheck(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     assert "0 of 200 draws of 2 against 2 seeds are false alarms" in capsys.readouterr().out
     result = read_json((place.path / "s.json").read_text())
     assert (result.command, len(result.checks)) == ("selfcheck", 4)
+    assert result.notes == ("synth: SYNTHETIC SPEECH",)
     place.terms(margin=0.5)
     assert main(words) == 1
     assert "6 points worse: it does not fail" in capsys.readouterr().out
