@@ -259,8 +259,9 @@ def _intervals(axes: Axes, numbers: GateNumbers) -> None:
         _interval(axes, y, line, (low, high))
     _labels(axes, [(line.name, line.gating) for line in lines])
     axes.set_ylim(top=-1.1)
-    axes.text(-result.margin, -0.8, f"margin {margin_words(result.margin, result.metric)} ",
-              ha="right", va="center", fontsize=6.5, color=MUTED)  # fmt: skip
+    words = f"margin {margin_words(result.margin, result.metric)}"
+    axes.annotate(words, (-result.margin, -0.8), (-3, 0), textcoords="offset points", ha="right",
+                  va="center", fontsize=6.5, color=MUTED)  # fmt: skip
     axes.locator_params(axis="x", nbins=7)
     fine = digits + (half * factor < 3 * 10**-digits)
     axes.xaxis.set_major_formatter(lambda x, _: number(x * factor, fine, sign=True))
@@ -319,7 +320,7 @@ def _labels(axes: Axes, names: Sequence[tuple[str, bool]]) -> None:
     for text, (_, gating) in zip(axes.get_yticklabels(), names, strict=True):
         text.set_color(INK if gating else MUTED)
     axes.set_ylim(len(names) - 0.5, -0.6)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=7)
     quiet(axes)
     axes.spines["left"].set_visible(False)
 

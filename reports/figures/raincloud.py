@@ -227,7 +227,8 @@ def _row(axes: Axes, y: float, cloud: Cloud, rng: np.random.Generator) -> None:
     low, high = (-0.16, 0.12) if few else RAIN
     places = y + rng.uniform(low, high, len(held))
     look = "D" if cloud.kind == "baseline" else "o"
-    axes.plot(held, places, look, color=colour, markersize=3.2, alpha=0.65, markeredgewidth=0)
+    axes.plot(held, places, look, color=colour, markersize=3.6, markeredgecolor=PAPER,
+              markeredgewidth=0.4)  # fmt: skip
     ticks = y + (0.28 if few else TICKS)
     axes.plot(seeds, [ticks] * len(seeds), "|", color=colour, markersize=4.5, markeredgewidth=0.9)
     if few:

@@ -207,8 +207,9 @@ def _sides(axes: Axes, numbers: RankingNumbers, first: float) -> None:
         _dot(axes, rank, 0, is_base=is_base)
         parts = [short(name, 30), number(rank, 2)]
         told = "  ".join(parts if left else reversed(parts))
-        axes.text(end, y, f" {told} ", ha="right" if left else "left", va="center", fontsize=7.5,
-                  fontweight="bold" if is_base else "normal")  # fmt: skip
+        axes.annotate(told, (end, y), (-4 if left else 4, 0), textcoords="offset points",
+                      ha="right" if left else "left", va="center", fontsize=7.5,
+                      fontweight="bold" if is_base else "normal")  # fmt: skip
 
 
 def _list(axes: Axes, numbers: RankingNumbers) -> None:
