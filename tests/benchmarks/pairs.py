@@ -104,7 +104,7 @@ def table(found: Sequence[Mapping[str, Medians]]) -> list[str]:
         low, high = ratio.interval
         median = float(np.median([one["A"][name] for one in found])) * 1e3
         lines.append(
-            f"| {name} | {median:.4g} | {ratio.ratio:.3f} | {low:.3f} to {high:.3f} "
+            f"| {name} | {median:.4g} | {ratio.ratio:.3g} | {low:.3g} to {high:.3g} "
             f"| {held.floor:.1%} | {held.verdict} |"
         )
     lone = [name for name in known if name not in shared]
