@@ -70,6 +70,8 @@ class Metered:
     uncounted: tuple[str, ...]
     failures: tuple[str, ...]
     """Why a process came to no numbers, each reason once."""
+    samples_ns: tuple[tuple[int, ...], ...] = ()
+    """Every timed call, by process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,6 +281,7 @@ def _metered(records: Sequence[Measured], level: float) -> Metered:
         phases=_joined([r.phases for r in done], level),
         uncounted=tuple(dict.fromkeys(name for r in done for name in r.uncounted)),
         failures=tuple(lost),
+        samples_ns=tuple(r.samples_ns for r in done),
     )
 
 
