@@ -195,16 +195,16 @@ def _data(frame: Frame, over: Over) -> str:
             for b in frame.blocks
         ],
     }
-    text = json.dumps(_finite(held), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(finite(held), ensure_ascii=True, allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _finite(value: Any) -> Any:  # JSON values of any shape
+def finite(value: Any) -> Any:  # JSON values of any shape
     """JSON has no nan; what is not finite becomes null."""
     if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
+        return {k: finite(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float) and (value != value or abs(value) == float("inf")):
         return None
     return value

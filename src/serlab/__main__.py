@@ -15,7 +15,12 @@ from serlab.bench.errors import NotComparable, SerlabError
 
 LISTS = ("systems", "slots", "corpora", "features", "conditions", "splits", "studies", "metrics")
 
-HOMES = {"gate": "gate_commands", "bench": "bench_commands", "bench compare": "bench_compare"}
+HOMES = {
+    "gate": "gate_commands",
+    "bench": "bench_commands",
+    "bench compare": "bench_compare",
+    "compare": "run_compare",
+}
 """Modules of commands that are not in the module "commands"."""
 
 
@@ -97,6 +102,10 @@ def _add_run(commands: Any, shared: _Shared) -> None:
     report = _command(commands, "report", "write the report of a run", shared.plugin)
     report.add_argument("run", help="the run's folder")
     report.add_argument("--out", metavar="DIR", help="the report's folder (RUN/report)")
+    about = "tell what changed between two runs of a study, and what it did to each arm"
+    compare = _command(commands, "compare", about, shared.plugin, shared.json)
+    compare.add_argument("a", metavar="RUN_A", help="the folder of the run that was first")
+    compare.add_argument("b", metavar="RUN_B", help="the other's; differences are B - A")
 
 
 def _add_data(commands: Any, shared: _Shared) -> None:
