@@ -108,6 +108,16 @@ def with_effects(block: Block) -> Block:
     return replace(block, arms=arms)
 
 
+def foremost(arms: Sequence[Arm], most: int) -> list[Arm]:
+    """The base first, then in the order of the table the arms with the largest effects."""
+    ordered = sorted(arms, key=lambda a: not a.is_base)
+    if len(ordered) <= most:
+        return ordered
+    sizes = [abs(a.effect.estimate.mean) if a.effect else 0.0 for a in ordered]
+    rank = sorted(range(len(ordered)), key=lambda i: (not ordered[i].is_base, -sizes[i]))
+    return [ordered[i] for i in sorted(rank[:most])]
+
+
 def _effects(base: Arm, compared: Sequence[Arm], block: Block) -> dict[str, Effect]:
     """The comparisons of one block, whose p values are adjusted together."""
     margin = block.study.margin

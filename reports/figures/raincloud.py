@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.seeds import generator
+from serlab.reports.effects import foremost
 from serlab.reports.figure import (
     BLUE,
     DASHES,
@@ -148,7 +149,7 @@ class Raincloud:
         arms = [a for a in block.arms if a.pooled]
         if not arms:
             return Absent(reason="no arm has a seed whose folds all completed")
-        shown = _shown(arms)
+        shown = foremost(arms, MOST)
         clouds = [_cloud(a, a.pooled, block.study.metric) for a in shown if a.pooled]
         held = [c for c in clouds if len(c.of("speaker")) > 1 and len(c.of("seed"))]
         if not held:
@@ -188,16 +189,6 @@ class Raincloud:
         if wide:
             _texts(axes, numbers)
         return figure
-
-
-def _shown(arms: Sequence[Arm]) -> list[Arm]:
-    """The base first, then in the order of the table the arms with the largest effects."""
-    ordered = sorted(arms, key=lambda a: not a.is_base)
-    if len(ordered) <= MOST:
-        return ordered
-    sizes = [abs(a.effect.estimate.mean) if a.effect else 0.0 for a in ordered]
-    rank = sorted(range(len(ordered)), key=lambda i: (not ordered[i].is_base, -sizes[i]))
-    return [ordered[i] for i in sorted(rank[:MOST])]
 
 
 def _cloud(arm: Arm, held: Pooled, metric: str) -> Cloud:

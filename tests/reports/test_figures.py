@@ -32,7 +32,7 @@ from serlab.reports.records import Block, groups
 from serlab.reports.words import MINUS, label
 
 NAMES = sorted(FIGURES.entries())
-OF_CLASSES = {"confusion", "confusion_difference", "recall"}
+OF_CLASSES = {"calibration", "confusion", "confusion_difference", "recall"}
 OF_TRACES = {"dimensions", "traces"}
 OF_OTHERS = {"interactions"}
 """Figures of studies that are not here; each has a test file of its own."""
