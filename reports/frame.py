@@ -214,6 +214,7 @@ _UNSCORED: dict[str, Any] = {"scores": {}, "undefined": {}, "dimensions": {}}  #
 
 
 def _search(resolved: Mapping[str, Any]) -> tuple[SearchPoint, ...]:
+    variants = {str(fact["name"]): fact.get("variant") or {} for fact in resolved["arms"]}
     return tuple(
         SearchPoint(
             order=int(trial["number"]) + 1,
@@ -221,9 +222,14 @@ def _search(resolved: Mapping[str, Any]) -> tuple[SearchPoint, ...]:
             status=str(trial["state"]),
             value=None if trial["validation"] is None else float(trial["validation"]),
             cost=None if trial.get("cost") is None else float(trial["cost"]),
+            choices=_choices(variants.get(str(trial["arm"]), {})),
         )
         for trial in resolved.get("history") or ()
     )
+
+
+def _choices(variant: Mapping[str, Any]) -> dict[str, Any]:
+    return {**(variant.get("options") or {}), **(variant.get("settings") or {})}
 
 
 def corpus_facts(fact: Mapping[str, Any]) -> CorpusFacts:  # JSON values of any shape

@@ -191,6 +191,8 @@ class SearchPoint:
     """The study's metric on validation speakers, mean over corpora, folds and seeds."""
     cost: float | None = None
     """What the search keeps low beside it; None where it has no cost."""
+    choices: Mapping[str, Scalar] = field(default_factory=dict)
+    """Options and settings of its variant; empty where the study does not list it."""
 
 
 @dataclass(frozen=True, kw_only=True)
