@@ -131,7 +131,7 @@ def same_terms(a: Store, b: Store) -> tuple[str, ...]:
     facts = {fact["name"]: fact for fact in theirs["corpora"]}
     common = tuple(_common("corpora", mine, theirs))
     for name, fact in common:
-        unlike += [f"{name}: {text}" for text in _unlike(fact, facts[name])]
+        unlike += [f"{name}: {text}" for text in differing(fact, facts[name])]
     if not common:
         names = [listed(sorted(str(f["name"]) for f in r["corpora"])) for r in (mine, theirs)]
         unlike.append(f"no common corpus: {names[0]}, and {names[1]}")
@@ -140,7 +140,7 @@ def same_terms(a: Store, b: Store) -> tuple[str, ...]:
     return tuple(name for name, _ in common)
 
 
-def _unlike(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
     """What differs in how a corpus was measured; what is not told in one of them does not."""
     for key, what in TERMS.items():
         one, other = mine.get(key), theirs.get(key)

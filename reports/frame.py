@@ -250,6 +250,7 @@ def corpus_facts(fact: Mapping[str, Any]) -> CorpusFacts:  # JSON values of any 
         notes=tuple(str(note) for note in fact.get("notes") or ()),
         outside=tuple(_outside(one) for one in fact.get("outside") or ()),
         trace_rate_hz=float(fact.get("trace_rate_hz") or 0.0),
+        data=str(fact.get("data", "")),
     )
 
 

@@ -269,6 +269,8 @@ class CorpusFacts:
     outside: tuple[OutsideFacts, ...] = ()
     trace_rate_hz: float = 0.0
     """Frames of the traces per second; 0 where it is not recorded."""
+    data: str = ""
+    """Hash of the utterances and labels; empty where it is not recorded."""
 
     @property
     def target(self) -> Target:
@@ -369,6 +371,9 @@ class Frame:
     """What a reader must know of the meters, such as that the machine was loaded."""
     n_stale: int = 0
     """Records of trials that the study as now resolved does not ask for."""
+    summed_up: bool = True
+    """Whether the blocks are unlike corpora with one base and one metric; only then are they
+    summed up."""
 
     @property
     def counts(self) -> Counts:

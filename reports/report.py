@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from serlab.bench.errors import BadFile
@@ -12,6 +13,7 @@ from serlab.reports.factorial import write_attribution
 from serlab.reports.figure import FIGURES, Absent, Drawn, write_figure, write_numbers
 from serlab.reports.figures.ranking import RankingFigure
 from serlab.reports.frame import load_frame
+from serlab.reports.join import join
 from serlab.reports.page import render
 from serlab.reports.records import Block, Frame
 from serlab.reports.table_files import write_meters, write_tables
@@ -30,8 +32,22 @@ def write_report(run: Path, out: Path | None = None) -> Path:
         NotComparable: the run joins results of unlike splits.
         SerlabError: no training of the run has completed.
     """
-    frame = load_frame(run)
-    folder = Path(out) if out is not None else Path(run) / "report"
+    return _written(load_frame(run), Path(out) if out is not None else Path(run) / "report")
+
+
+def write_joined(runs: Sequence[Path], out: Path) -> Path:
+    """Writes one report of several runs, which `join` tells of, and returns its page's path.
+
+    Raises:
+        BadFile: there is no run in a folder, a file of it is damaged, or the report's folder
+            cannot be written to.
+        NotComparable: results of one split are of unlike utterances, or the levels differ.
+        SerlabError: no training of a run has completed.
+    """
+    return _written(join([load_frame(run) for run in runs]), Path(out))
+
+
+def _written(frame: Frame, folder: Path) -> Path:
     try:
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True, exist_ok=True)

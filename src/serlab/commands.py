@@ -174,8 +174,16 @@ def _show_plan(study: Any, roots: Mapping[str, Path]) -> int:  # a studies.speci
 
 
 def report_command(chosen: Namespace, typed: str) -> int:
-    """Writes the report of a run."""
-    _write_report(Path(chosen.run), Path(chosen.out) if chosen.out else None)
+    """Writes the report of a run, or of several together."""
+    runs = [Path(run) for run in chosen.run]
+    if len(runs) == 1:
+        _write_report(runs[0], Path(chosen.out) if chosen.out else None)
+        return 0
+    if not chosen.out:
+        raise BadValue("--out", None, "a folder for the report, as there are several runs")
+    from serlab.reports.report import write_joined
+
+    print(f"report: {write_joined(runs, Path(chosen.out)).resolve()}")
     return 0
 
 
