@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from serlab.bench.errors import BadValue, SerlabError
 
-COMPARABLE = 2
+COMPARABLE = 3
 """Raised whenever a change to serlab makes its results differ from those recorded before."""
 
 FloatArray = npt.NDArray[np.float32]
