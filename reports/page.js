@@ -1,5 +1,6 @@
 "use strict";
-// The page is whole without this: it makes tables sortable and opens the arm that a link names.
+// The page is whole without this: it makes tables sortable, opens the arm that a link names, and
+// lets the keyboard scroll what is wider than its place.
 (() => {
   const text = (cell) => cell.dataset.key ?? cell.textContent.trim();
   const compare = (kind) => (a, b) => {
@@ -42,6 +43,13 @@
   };
   addEventListener("hashchange", reveal);
   reveal();
+  const reachable = new ResizeObserver((seen) => {
+    for (const { target } of seen) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  for (const box of document.querySelectorAll(".picture, .detail > div")) reachable.observe(box);
   const closed = [];
   addEventListener("beforeprint", () => {
     for (const one of document.querySelectorAll("details:not([open])")) {

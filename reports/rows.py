@@ -68,7 +68,8 @@ def row_of(arm: Arm, block: Block, anchor: str) -> Row:
     effect, estimate = arm.effect, arm.effect.estimate if arm.effect else None
     small = ""
     if effect and estimate:
-        small = f"{_bounds(interval(estimate, sign=True))}\np {p_value(effect.p_holm)}"
+        bounds_of = _bounds(interval(estimate, sign=True))
+        small = f"{bounds_of}\np\N{NO-BREAK SPACE}{p_value(effect.p_holm)}"
     return Row(
         arm=arm,
         anchor=anchor,
@@ -129,7 +130,7 @@ def _costs(arm: Arm, block: Block) -> tuple[Cell, ...]:
     training = arm.measured.get("train_cpu")
     median = training.median if training else None
     return (
-        Cell(text=value, small=spread and f"± {spread}", key=mean),
+        Cell(text=value, small=spread and f"±\N{NO-BREAK SPACE}{spread}", key=mean),
         *([_probe(arm)] if probed(block) else []),
         Cell(text=compact(parameters), small="", key=parameters if parameters is not None else ""),
         *(_meters(arm) if block.metered else ()),

@@ -1,0 +1,316 @@
+"""The report in a real browser: quiet, usable by keyboard, readable by everyone, whole on paper."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DESKTOP, PHONE = (1280, 900), (400, 800)
+PAPER_PX = (182 / 25.4 * 96, 269 / 25.4 * 96)
+"""Width and height of A4 within the page's margins of 14 mm."""
+CLICK = "arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()"
+RUN_AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, {resultTypes: ["violations"]}).then(
+  (found) => done(found.violations.map((v) => [v.id, v.impact, v.nodes.map((n) => n.html)])),
+  (error) => done([["axe", "critical", [String(error)]]]),
+);
+"""
+
+
+def look(driver: Any, size: tuple[int, int], *, dark: bool = False, media: str = "") -> None:
+    """Sets the window, the scheme of colours and the medium."""
+    width, height = size
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": [scheme]})
+
+
+def open_all(driver: Any) -> None:
+    """Opens every arm."""
+    driver.execute_script("document.querySelectorAll('details').forEach((e) => { e.open = true })")
+
+
+def requests(driver: Any) -> list[str]:
+    """The addresses that the page has asked for since the last call."""
+    entries = (json.loads(entry["message"])["message"] for entry in driver.get_log("performance"))
+    return [
+        entry["params"]["request"]["url"]
+        for entry in entries
+        if entry["method"] == "Network.requestWillBeSent"
+    ]
+
+
+@pytest.fixture
+def browser(driver: Any) -> Iterator[Any]:
+    """The browser as a desktop, with empty logs."""
+    look(driver, DESKTOP)
+    driver.get("about:blank")
+    driver.get_log("performance")
+    driver.get_log("browser")
+    yield driver
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+# --- quiet ---------------------------------------------------------------------------------
+
+
+def test_no_request_leaves_and_nothing_is_logged(browser: Any, address: str) -> None:
+    """The page itself is all that is asked for, whatever the names in it, and no script fails."""
+    browser.get(address)
+    open_all(browser)
+    asked = requests(browser)
+    assert asked[0] == address
+    assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
+    assert browser.get_log("browser") == []
+
+
+def test_policy_stops_a_request(browser: Any, plain: str) -> None:
+    """The page's own policy blocks what the page would ask for, if it held such a thing."""
+    browser.get(plain)
+    browser.set_script_timeout(30)
+    stopped = browser.execute_async_script(
+        "document.addEventListener('securitypolicyviolation', (e) => arguments[0](e.blockedURI));"
+        "document.body.append(Object.assign(new Image(), {src: 'http://example.invalid/x.png'}))"
+    )
+    assert stopped == "http://example.invalid/x.png"
+    entries = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    failed = [e["params"] for e in entries if e["method"] == "Network.loadingFailed"]
+    assert [one["blockedReason"] for one in failed] == ["csp"]
+
+
+def test_hostile_names_are_text(browser: Any, hostile: str) -> None:
+    """No name becomes an element or a script; each is there to read."""
+    browser.get(hostile)
+    assert browser.execute_script("return document.scripts.length") == 2
+    assert browser.execute_script("return document.querySelectorAll('img, iframe').length") == 0
+    names = browser.execute_script(
+        "return [...document.querySelectorAll('.arms tbody th a')].map((a) => a.textContent)"
+    )
+    assert "<script>alert('arm')</script>" in names
+    assert any(name.startswith("nnn") for name in names)
+
+
+# --- the table and its rows ----------------------------------------------------------------
+
+
+def test_headers_sort_the_table(browser: Any, address: str) -> None:
+    """Each header sorts by its column, then the other way; what is unknown stays last."""
+    browser.get(address)
+    table = browser.find_element("css selector", "table.arms")
+    heads = table.find_elements("css selector", "thead th")
+    for column, head in enumerate(heads):
+        kind = head.get_attribute("data-kind")
+        if not kind:
+            continue
+        for click in range(2):
+            head.find_element("css selector", "button").click()
+            down = (kind == "number") == (click == 0)
+            assert head.get_attribute("aria-sort") == ("descending" if down else "ascending")
+            assert_sorted(browser, table, column, kind, down)
+
+
+def assert_sorted(driver: Any, table: Any, column: int, kind: str, down: bool) -> None:
+    """The column's keys are in order."""
+    cells = "return [...arguments[0].tBodies[0].rows].map((r) => r.cells[arguments[1]])"
+    if kind == "text":
+        names = driver.execute_script(f"{cells}.map((c) => c.textContent.trim())", table, column)
+        order = "return [...arguments[0]].sort((a, b) => a.localeCompare(b))"
+        expected = driver.execute_script(order, names)
+        assert names == (expected[::-1] if down else expected)
+        return
+    keys = driver.execute_script(f"{cells}.map((c) => c.dataset.key)", table, column)
+    known = [float(key) for key in keys if key != ""]
+    assert keys[len(known) :] == [""] * (len(keys) - len(known))
+    assert known == sorted(known, reverse=down)
+
+
+def test_a_row_opens_its_arm(browser: Any, address: str) -> None:
+    """A row's link opens the arm, shows its confusion or errors, and opens it again if closed."""
+    browser.get(address)
+    link = browser.find_elements("css selector", ".arms tbody th a")[1]
+    anchor = link.get_attribute("href").partition("#")[2]
+    details = browser.find_element("id", anchor).find_element("xpath", "ancestor::details")
+    for _ in range(2):
+        assert details.get_attribute("open") is None
+        browser.execute_script(CLICK, link)
+        until(
+            browser, "return document.getElementById(arguments[0]).closest('details').open", anchor
+        )
+        assert "Worst utterances" in details.text
+        browser.execute_script("arguments[0].open = false", details)
+
+
+def until(driver: Any, script: str, *given: Any) -> None:
+    """Waits for the script to return what is true."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 20).until(lambda d: d.execute_script(script, *given))
+
+
+# --- keyboard, no script, accessibility ----------------------------------------------------
+
+
+def test_keyboard_reaches_everything(browser: Any, plain: str) -> None:
+    """Tab comes by the skip link, every header, row and arm, each with a ring around it."""
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(plain)
+    wanted = "return document.querySelectorAll('.arms button, .arms a, summary, .skip').length"
+    n_wanted, seen = browser.execute_script(wanted), 0
+    for _ in range(400):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        held = browser.execute_script(
+            "const e = document.activeElement, s = getComputedStyle(e);"
+            "if (e === document.body) return null;"
+            "return [e.matches('.arms button, .arms a, summary, .skip'),"
+            " s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2, e.outerHTML]"
+        )
+        if held is None:
+            break
+        assert held[1], held[2][:200]
+        seen += held[0]
+    assert seen == n_wanted > 10
+
+
+def test_keys_sort_and_open(browser: Any, plain: str) -> None:
+    """Enter on a header sorts, and on an arm's line opens it."""
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(plain)
+    head = browser.find_elements("css selector", ".arms thead th[data-kind=number]")[1]
+    head.find_element("css selector", "button").send_keys(Keys.ENTER)
+    assert head.get_attribute("aria-sort") == "descending"
+    summary = browser.find_element("css selector", "summary")
+    summary.send_keys(Keys.ENTER)
+    assert summary.find_element("xpath", "..").get_attribute("open") is not None
+
+
+def test_without_script_everything_is_readable(browser: Any, address: str) -> None:
+    """The table, the figures and every arm are there, and arms open by a click."""
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.get(address)
+    assert browser.find_elements("css selector", ".arms button") == []
+    rows = browser.find_elements("css selector", ".arms tbody tr")
+    assert len(rows) > 3
+    assert all(row.text for row in rows)
+    assert all(f.rect["height"] > 50 for f in browser.find_elements("css selector", "figure"))
+    for summary in browser.find_elements("css selector", "main section details summary")[:2]:
+        summary.click()
+        assert "Settings" in summary.find_element("xpath", "..").text
+
+
+@pytest.mark.parametrize(
+    ("size", "dark"),
+    [(DESKTOP, False), (PHONE, False), (DESKTOP, True)],
+    ids=["desktop", "phone", "dark"],
+)
+def test_axe_finds_no_fault(
+    browser: Any, axe: str, address: str, size: tuple[int, int], dark: bool
+) -> None:
+    """With every arm open, axe-core finds nothing, of whatever impact."""
+    look(browser, size, dark=dark)
+    browser.get(address)
+    open_all(browser)
+    browser.execute_script(f"{axe}\nwindow.axe = axe;")
+    browser.set_script_timeout(120)
+    assert browser.execute_async_script(RUN_AXE) == []
+
+
+# --- layout --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "dark"),
+    [(DESKTOP, False), (PHONE, False), (DESKTOP, True)],
+    ids=["desktop", "phone", "dark"],
+)
+def test_page_fits_the_window(
+    browser: Any, address: str, size: tuple[int, int], dark: bool, tmp_path: Path
+) -> None:
+    """The page does not scroll sideways and keeps its scheme; leaves a screenshot to look at."""
+    look(browser, size, dark=dark)
+    browser.get(address)
+    browser.find_element("css selector", "main details summary").click()
+    browser.execute_script("scrollTo(0, 0)")
+    root = "document.documentElement"
+    width, height = browser.execute_script(f"return [{root}.scrollWidth, {root}.scrollHeight]")
+    back = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    clip = {"x": 0, "y": 0, "width": size[0], "height": min(height, 8000), "scale": 1}
+    shot = {"captureBeyondViewport": True, "clip": clip}
+    drawn = browser.execute_cdp_cmd("Page.captureScreenshot", shot)["data"]
+    (tmp_path / "page.png").write_bytes(base64.b64decode(drawn))
+    assert width <= size[0]
+    assert back == ("rgb(21, 24, 29)" if dark else "rgb(255, 255, 255)")
+
+
+def test_table_fits_a_desktop(browser: Any, address: str) -> None:
+    """The ablation table is read without scrolling at 1280 pixels, whatever its columns."""
+    browser.get(address)
+    boxes = browser.execute_script(
+        "return [...document.querySelectorAll('table.arms')]"
+        ".map((t) => [t.scrollWidth, t.parentElement.clientWidth])"
+    )
+    assert boxes
+    assert all(table <= place for table, place in boxes), boxes
+
+
+def test_rows_are_named_in_whole_words(browser: Any, plain: str) -> None:
+    """No row of an arm's tables breaks its name letter by letter."""
+    browser.get(plain)
+    open_all(browser)
+    heights = browser.execute_script(
+        "return [...document.querySelectorAll('.detail .small tbody th')]"
+        ".map((t) => [t.textContent, t.getBoundingClientRect().height])"
+    )
+    assert heights
+    assert all(height < 50 for _, height in heights), heights
+
+
+def test_print_cuts_no_figure(browser: Any, address: str) -> None:
+    """On A4 each figure is in one piece and on the sheet; the table fits a sheet, maybe turned."""
+    look(browser, (round(PAPER_PX[0]), round(PAPER_PX[1])), media="print")
+    browser.get(address)
+    open_all(browser)
+    figures = browser.execute_script(
+        "return [...document.querySelectorAll('figure')].map((f) => {"
+        " const b = f.getBoundingClientRect();"
+        " const s = f.querySelector('svg').getBoundingClientRect();"
+        " return [f.id, getComputedStyle(f).breakInside, b.height, Math.max(b.right, s.right)]})"
+    )
+    assert len(figures) > 3
+    for name, inside, height, right in figures:
+        assert inside == "avoid", name
+        assert height <= PAPER_PX[1], name
+        assert right <= PAPER_PX[0] + 1, name
+    assert_tables_fit(browser)
+
+
+def assert_tables_fit(driver: Any) -> None:
+    """No ablation table is wider than its sheet, which lies on its side for many columns."""
+    turned = driver.execute_script("return document.querySelector('table.arms.many') !== null")
+    room = PAPER_PX[turned]
+    look(driver, (round(room), 900), media="print")
+    widths = "return [...document.querySelectorAll('table.arms')].map((t) => t.scrollWidth)"
+    assert max(driver.execute_script(widths)) <= room + 1
+
+
+def test_print_opens_every_arm(browser: Any, plain: str) -> None:
+    """Printing opens the arms and closes them again."""
+    browser.get(plain)
+    browser.execute_script(
+        "addEventListener('beforeprint', () => { setTimeout(() => {}, 0);"
+        " window.opened = document.querySelectorAll('details:not([open])').length })"
+    )
+    made = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"]
+    assert base64.b64decode(made).startswith(b"%PDF")
+    assert browser.execute_script("return window.opened") == 0
+    assert browser.find_elements("css selector", "details[open]") == []
