@@ -69,6 +69,7 @@ def join(frames: Sequence[Frame]) -> Frame:
             for note in frame.meter_notes
         ),
         n_stale=sum(frame.n_stale for frame in frames),
+        runs=tuple(replace(f.study, name=n) for n, f in zip(runs, frames, strict=True)),
         summed_up=_summed_up(groups),
     )
 
@@ -181,6 +182,7 @@ def _arms(group: Sequence[_Part]) -> list[Arm]:
             is_base=arm.is_base and part is group[0],
             failures=tuple(replace(f, arm=_named(f.arm, part)) for f in arm.failures),
             meters=ArmMeters(reason=UNTIMED),
+            command=part.block.study.command,
         )
         for part in group
         for arm in part.block.arms

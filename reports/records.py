@@ -228,6 +228,8 @@ class Arm:
     chosen_epochs: tuple[int, ...]
     transductive: str = ""
     """How it saw the test speakers' utterances in training; empty where it did not."""
+    command: str = ""
+    """Of its run, where several are joined."""
 
     @property
     def n_parameters(self) -> float | None:
@@ -371,6 +373,8 @@ class Frame:
     """What a reader must know of the meters, such as that the machine was loaded."""
     n_stale: int = 0
     """Records of trials that the study as now resolved does not ask for."""
+    runs: tuple[StudyFacts, ...] = ()
+    """What each study asked, under its run's name, where several runs are joined."""
     summed_up: bool = True
     """Whether the blocks are unlike corpora with one base and one metric; only then are they
     summed up."""

@@ -191,9 +191,11 @@ def test_command(
         "Verdict on synth (li + wei)",
         "Verdict on synth (other)",
         "measured otherwise: hash of the folds",
-        "serlab run li &amp;&amp; serlab run wei",
+        "wei, resolved 2026-01-01T00:00:00+00:00 by serlab 0.1.0, seeds 1, 2, 3",
     ):
         assert told in text
+    again = re.findall(r"<pre><code>serlab run (\w+)</code></pre>", page)
+    assert again == ["li", "li", "wei", "wei", "other", "other"]
     held = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert held is not None
     assert len(json.loads(held[1])["corpora"]) == 2
