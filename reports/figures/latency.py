@@ -311,7 +311,12 @@ def _row(axes: Axes, y: float, calls: Values, colour: str) -> None:
     x[2::3] = np.nan
     heights = np.tile([y - 0.036, y + 0.036, np.nan], len(calls))
     axes.plot(x, heights, color=colour, linewidth=0.5, alpha=0.55)
-    edge = {"markeredgecolor": PAPER, "markeredgewidth": 0.6, "color": colour, "zorder": 4}
+    edge: dict[str, Any] = {
+        "markeredgecolor": PAPER,
+        "markeredgewidth": 0.6,
+        "color": colour,
+        "zorder": 4,
+    }
     axes.plot([float(np.percentile(calls, 95))], [y], "<", markersize=4.5, **edge)
     axes.plot([float(np.median(calls))], [y], "o", markersize=4.5, **edge)
 
