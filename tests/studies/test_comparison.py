@@ -17,7 +17,7 @@ from serlab.bench.errors import BadValue, SerlabError
 from serlab.bench.meters import compare
 from serlab.bench.meters.cell import prepare
 from serlab.bench.meters.records import Cell, What
-from serlab.models.variant import make, resolve
+from serlab.models.variant import SYSTEMS, make, resolve
 from serlab.studies import comparison
 from serlab.studies.comparison import (
     Asked,
@@ -146,6 +146,7 @@ def test_fresh_process_times_all_three(tmp_path: Path, monkeypatch: pytest.Monke
         "                  default_preset='default', presets={'default': {}})\n"
         "class Other(Majority):\n    Settings = Settings\n"
     )
+    monkeypatch.setattr(SYSTEMS, "_added", dict(SYSTEMS._added))  # known to no other test
     monkeypatch.syspath_prepend(tmp_path)
     import adding_shares  # type: ignore[import-not-found]
 
