@@ -16,7 +16,7 @@ from serlab.bench.contracts import Measurement
 from serlab.bench.meters import environment
 from serlab.bench.meters.records import Cell, Measured
 from serlab.bench_table import bench_table
-from serlab.models.variant import SYSTEMS, resolve
+from serlab.models.variant import resolve
 from serlab.studies import meter
 from serlab.studies.meter import Asked, read_measured
 
@@ -93,11 +93,8 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 # --- what is measured ------------------------------------------------------------------------
 
 
-def test_real_processes_measure(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_real_processes_measure(capsys: pytest.CaptureFixture[str]) -> None:
     """A table on standard output, records in a folder of the date, progress beside it."""
-    monkeypatch.setattr(SYSTEMS, "_added", dict(SYSTEMS._added))  # known to no other test
     words = ["bench", "metered,from_batch=2,trouble=memory", "--batch", "1,2", *QUICK]
     assert main([*words, "--plugin", "metered_plugin"]) == 1
     told = capsys.readouterr()
