@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from serlab.reports.figure import FIGURES, WIDTHS_IN, Absent, style, write_figure
 from serlab.reports.frame import load_frame
-from serlab.reports.records import Block, Frame
+from serlab.reports.records import Block, Frame, SearchPoint
 from serlab.reports.report import write_report
 from serlab.reports.table_files import write_tables
 
@@ -109,7 +111,19 @@ def blocks(fake: Any, tmp_path_factory: pytest.TempPathFactory, frame: Frame) ->
     folder = tmp_path_factory.mktemp("figures")
     studies = (traced, searched, single, crossed)
     written = [fake.write_fake_run(folder / str(k), study) for k, study in enumerate(studies)]
-    return [frame.blocks[0], *(load_frame(path).blocks[0] for path in written)]
+    found = [frame.blocks[0], *(load_frame(path).blocks[0] for path in written)]
+    return [*found, tuned(found[2])]
+
+
+def tuned(searched: Block) -> Block:
+    """A search over two settings, the first of which makes the score."""
+    rng = np.random.default_rng(0)
+    points = tuple(
+        SearchPoint(order=k + 1, arm=f"variant {k}", status="complete", value=float(width),
+                    choices={"width": float(width), "dropout": float(dropout)})
+        for k, (width, dropout) in enumerate(rng.random((40, 2)))
+    )  # fmt: skip
+    return replace(searched, search=points)
 
 
 def test_frame(benchmark: Benchmark, run: Path) -> None:
