@@ -11,9 +11,8 @@ from typing import Any
 
 from serlab.bench.contracts import Measurement, Target, digest
 from serlab.bench.errors import BadFile, SerlabError
-from serlab.bench.meters.latency import over_processes
 from serlab.bench.meters.records import SCHEMA, Cell, Measured, measured_of
-from serlab.bench.statistics.ratios import FEWEST
+from serlab.bench.statistics.ratios import over_processes
 from serlab.bench.store import Store
 
 COUNTED = ("parameters", "trainable_parameters", "checkpoint", "macs", "flops")
@@ -34,7 +33,7 @@ class Value:
     unit: str
     low: float | None = None
     high: float | None = None
-    """The interval; None for memory, for counts and from fewer than `FEWEST` processes."""
+    """The interval; None for memory, for counts and from too few processes."""
     smallest: float | None = None
     largest: float | None = None
     n: int = 0
@@ -305,6 +304,4 @@ def over(found: Sequence[Measurement], name: str, level: float) -> Value:
     if name in COUNTED or unit == "bytes" or low <= 0:
         return held
     mean = over_processes(values, level=level)
-    if len(values) < FEWEST:  # that of two spans orders of magnitude
-        return replace(held, value=mean.mean)
     return replace(held, value=mean.mean, low=mean.low, high=mean.high)

@@ -18,8 +18,8 @@ from typing import Any
 from serlab.bench.contracts import plain
 from serlab.bench.errors import BadValue
 from serlab.bench.meters.environment import fingerprint, load
-from serlab.bench.meters.records import Cell, What
-from serlab.bench.statistics.ratios import FEWEST, Judged, Ratio, judge, log_ratios, ratio_of
+from serlab.bench.meters.records import LEAST_ROUNDS, Cell, What
+from serlab.bench.statistics.ratios import Judged, Ratio, judge, log_ratios, ratio_of
 from serlab.bench.typed import build
 from serlab.studies.meter import PATIENCE_S, Say, load_plugins, run_apart
 from serlab.studies.progress import clock
@@ -42,8 +42,8 @@ class Pair:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        if self.rounds < FEWEST:
-            raise BadValue("rounds", self.rounds, f"an integer of at least {FEWEST}")
+        if self.rounds < LEAST_ROUNDS:
+            raise BadValue("rounds", self.rounds, f"an integer of at least {LEAST_ROUNDS}")
         if not 0 < self.limit_s < float("inf"):
             raise BadValue("limit", self.limit_s, "a number of seconds above 0")
 

@@ -87,8 +87,11 @@ def wanted_of(facts: Facts) -> Wanted:
         for arm in arms:
             cell = Cell(variant=Variant(**arm["variant"]), **_data(facts), **under)
             found.setdefault(cell.key, (cell, arm["name"]))
-    cells, labels = zip(*found.values(), strict=True)
-    return Wanted(cells=cells, labels=labels, meters=meters)
+    return Wanted(
+        cells=tuple(cell for cell, _ in found.values()),
+        labels=tuple(label for _, label in found.values()),
+        meters=meters,
+    )
 
 
 def _data(facts: Facts) -> dict[str, Any]:  # fields of a cell
@@ -155,6 +158,8 @@ def meters_text(plan: Plan) -> list[str]:
     wanted = wanted_of(resolved(plan, command="", created=""))
     under = list(dict.fromkeys(map(conditions, wanted.cells)))
     n, n_processes = len(wanted.cells), study.meters.processes
+    if not n:
+        return ["no meters after the trials: every arm is skipped"]
     more = ""
     if study.search:
         whose = "each variant of the search's front" if study.search.cost else "the search's best"

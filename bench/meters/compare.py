@@ -17,7 +17,7 @@ from serlab.bench.errors import BadValue, SerlabError
 from serlab.bench.meters.cell import ESTIMATOR, Subject, prepare, refusal
 from serlab.bench.meters.inputs import check_inputs, make_inputs
 from serlab.bench.meters.latency import WARM_UP_SHARE, Call, quiet, time_once
-from serlab.bench.meters.records import Cell, What
+from serlab.bench.meters.records import LEAST_ROUNDS, Cell, What
 
 ORDERS = ("abt", "bta", "atb", "tab", "bat", "tba")
 """Of A, B and the twin in the first half of a round; its second half is the mirror image.
@@ -26,8 +26,6 @@ So a steady drift cancels within a round. Over six rounds all follow each other 
 and each follows itself as often as any other does: a call is quicker right after itself, where
 it finds its own data in the cache.
 """
-LEAST = 3
-"""Rounds that are made whatever they take; each call has then been in the middle once."""
 WARM_UP = 10
 """Most rounds before those that are kept."""
 
@@ -68,12 +66,12 @@ def interleave(
     """
     if not 0 < limit_s < float("inf"):
         raise BadValue("limit", limit_s, "a number of seconds above 0")
-    if rounds < LEAST:
-        raise BadValue("rounds", rounds, f"an integer of at least {LEAST}")
+    if rounds < LEAST_ROUNDS:
+        raise BadValue("rounds", rounds, f"an integer of at least {LEAST_ROUNDS}")
     calls = {"a": a, "b": b, "t": again}
     with quiet():
         warm_up = len(_rounds(calls, device, limit_s * WARM_UP_SHARE, 1, WARM_UP))
-        found = _rounds(calls, device, limit_s, LEAST, rounds)
+        found = _rounds(calls, device, limit_s, LEAST_ROUNDS, rounds)
     times = {name: tuple(one[name] for one in found) for name in calls}
     return Turns(a=times["a"], b=times["b"], again=times["t"], warm_up=warm_up)
 

@@ -10,12 +10,10 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
 from serlab.bench.contracts import Measurement
-from serlab.bench.errors import BadValue
 
 Call = Callable[[], object]
 
@@ -162,51 +160,3 @@ def real_time_factor(audio_s: float, *samples_ns: Sequence[int]) -> Measurement:
         return Measurement(value=None, unit="s/s", reason="a step has no call")
     spent_s = sum(float(np.median(step)) for step in samples_ns) / 1e9
     return Measurement(value=spent_s / audio_s, unit="s/s")
-
-
-@dataclass(frozen=True, kw_only=True)
-class OverProcesses:
-    """A time's geometric mean over processes; the bounds are None where ``reason`` tells why."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    level: float
-    n_processes: int
-    reason: str = ""
-
-
-def over_processes(medians: Sequence[float], *, level: float = 0.95) -> OverProcesses:
-    """The geometric mean of one number of each process, such as its median time.
-
-    The interval is Student's on the logarithms, over processes: what the calls of one process
-    share, such as its layout in memory, differs from process to process.
-
-    Raises:
-        BadValue: there is no process, or a number is not above 0.
-
-    Example:
-        >>> found = over_processes([1.0, 1.1, 1.21])
-        >>> f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
-        '1.10 [0.87, 1.39]'
-    """
-    n = len(medians)
-    if not n or not all(0 < m < math.inf for m in medians):
-        raise BadValue("medians", list(medians), "a number above 0 for each process")
-    logs = np.log(np.asarray(medians, np.float64))
-    mean = float(logs.mean())
-    if n == 1:
-        reason = "one process tells nothing of how processes differ"
-        return OverProcesses(
-            mean=math.exp(mean), low=None, high=None, level=level, n_processes=1, reason=reason
-        )
-    from scipy.stats import t  # it costs a second
-
-    half = float(logs.std(ddof=1)) / math.sqrt(n) * float(t.isf((1 - level) / 2, n - 1))
-    return OverProcesses(
-        mean=math.exp(mean),
-        low=math.exp(mean - half),
-        high=math.exp(mean + half),
-        level=level,
-        n_processes=n,
-    )

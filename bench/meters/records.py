@@ -11,6 +11,8 @@ from serlab.bench.errors import BadValue, UnknownName
 from serlab.bench.typed import build
 
 SCHEMA = 1
+LEAST_ROUNDS = 3
+"""Rounds of a comparison that are made whatever they take: each call is then in the middle once."""
 
 Dtype = Literal["fp32", "bf16", "fp16"]
 Outcome = Literal["measured", "failed", "skipped"]

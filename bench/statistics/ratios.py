@@ -1,4 +1,4 @@
-"""The ratio of two calls' times, judged beside that of a call and its twin from the same run."""
+"""Times over processes, and the ratio of two calls' times beside that of a call and its twin."""
 
 from __future__ import annotations
 
@@ -18,6 +18,61 @@ FEWEST = 3
 """Processes from which there is an interval."""
 
 Verdict = Literal["faster", "slower", "no difference shown", "no verdict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverProcesses:
+    """A time's geometric mean over processes; the bounds are None where ``reason`` tells why."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    level: float
+    n_processes: int
+    reason: str = ""
+
+
+def over_processes(medians: Sequence[float], *, level: float = LEVEL) -> OverProcesses:
+    """The geometric mean of one number of each process, such as its median time.
+
+    The interval is Student's on the logarithms, over processes: what the calls of one process
+    share, such as its layout in memory, differs from process to process.
+
+    Raises:
+        BadValue: there is no process, or a number is not above 0.
+
+    Example:
+        >>> found = over_processes([1.0, 1.1, 1.21])
+        >>> f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
+        '1.10 [0.87, 1.39]'
+    """
+    if not len(medians) or not all(0 < m < math.inf for m in medians):
+        raise BadValue("medians", list(medians), "a number above 0 for each process")
+    logs = np.log(np.asarray(medians, np.float64))
+    low, high = _interval(logs, level) or (None, None)
+    return OverProcesses(
+        mean=math.exp(float(logs.mean())),
+        low=low,
+        high=high,
+        level=level,
+        n_processes=len(logs),
+        reason=_too_few(len(logs)),
+    )
+
+
+def _interval(logs: Floats, level: float) -> tuple[float, float] | None:
+    """Student's interval of the geometric mean; that of two processes spans orders of magnitude."""
+    if len(logs) < FEWEST:
+        return None
+    from scipy.stats import t  # it costs a second
+
+    mean, n = float(logs.mean()), len(logs)
+    half = float(logs.std(ddof=1)) / math.sqrt(n) * float(t.isf((1 - level) / 2, n - 1))
+    return math.exp(mean - half), math.exp(mean + half)
+
+
+def _too_few(n: int) -> str:
+    return "" if n >= FEWEST else f"an interval needs {FEWEST} processes, there are {n}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,23 +166,16 @@ def ratio_of(processes: Sequence[Floats], *, level: float = LEVEL) -> Ratio:
         n_rounds = [len(rounds) for rounds in processes]
         raise BadValue("rounds by process", n_rounds, "at least one process, with two rounds each")
     logs = np.array([np.median(rounds) for rounds in processes])
-    mean, n = float(logs.mean()), len(logs)
-    between, interval = None, None
-    if n >= FEWEST:
-        from scipy.stats import t  # it costs a second
-
-        between = float(logs.std(ddof=1))
-        half = between / math.sqrt(n) * float(t.isf((1 - level) / 2, n - 1))
-        interval = math.exp(mean - half), math.exp(mean + half)
+    n = len(logs)
     return Ratio(
-        ratio=math.exp(mean),
-        interval=interval,
+        ratio=math.exp(float(logs.mean())),
+        interval=_interval(logs, level),
         level=level,
         within=float(np.sqrt(np.mean([np.var(rounds, ddof=1) for rounds in processes]))),
-        between=between,
+        between=float(logs.std(ddof=1)) if n >= FEWEST else None,
         n_processes=n,
         n_rounds=sum(map(len, processes)),
-        note="" if n >= FEWEST else f"an interval needs {FEWEST} processes, there are {n}",
+        note=_too_few(n),
     )
 
 

@@ -45,7 +45,7 @@ def add_parser(commands: Any, parents: Sequence[ArgumentParser]) -> None:  # see
     )  # fmt: skip
     bench.add_argument(
         "--processes", type=int, default=1, metavar="N",
-        help="fresh processes for each; several give an interval (1)",
+        help="fresh processes for each; from 3 on there is an interval (1)",
     )  # fmt: skip
     bench.add_argument("--no-training", action="store_true", help="leave out the training step")
     bench.add_argument(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from serlab.bench.contracts import Measurement
-from serlab.bench.meters.latency import ENOUGH, over_processes
+from serlab.bench.meters.latency import ENOUGH
 from serlab.bench.meters.records import Cell, Measured
+from serlab.bench.statistics.ratios import over_processes
 from serlab.reports.words import amount, compact, duration, listed, significant
 
 DASH = "-"
@@ -144,9 +145,10 @@ def _text(row: Row, column: Column) -> str:
         return DASH
     if column.name == "latency_p50" and len(values) > 1:
         found = over_processes(values)
-        assert found.low is not None
-        assert found.high is not None
-        return f"{column.text(found.mean)} [{column.text(found.low)}, {column.text(found.high)}]"
+        text = column.text(found.mean)
+        if found.low is None or found.high is None:
+            return text
+        return f"{text} [{column.text(found.low)}, {column.text(found.high)}]"
     return column.text(median(values))
 
 

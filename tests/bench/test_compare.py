@@ -10,11 +10,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from serlab.bench.errors import BadValue
 from serlab.bench.meters import compare, latency
 from serlab.bench.meters.compare import ORDERS, Turns, interleave
-from serlab.bench.statistics.ratios import Ratio, judge, log_ratios, ratio_of
+from serlab.bench.statistics.ratios import Ratio, judge, log_ratios, over_processes, ratio_of
 
 
 class Clock:
@@ -252,3 +253,32 @@ def test_too_little_has_no_ratio(processes: list[list[float]]) -> None:
     """No process, or one round, which has no spread."""
     with pytest.raises(BadValue):
         ratio_of([np.array(logs) for logs in processes])
+
+
+# --- over processes --------------------------------------------------------------------------
+
+
+def test_interval_over_processes_is_students_on_logarithms() -> None:
+    """As scipy gives it for the mean of the logarithms."""
+    medians = [1.2, 1.5, 1.1, 1.4]
+    found = over_processes(medians, level=0.9)
+    logs = np.log(medians)
+    low, high = stats.t.interval(0.9, 3, loc=logs.mean(), scale=stats.sem(logs))
+    assert found.mean == pytest.approx(stats.gmean(medians))
+    assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
+    assert (found.n_processes, found.reason) == (4, "")
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_too_few_processes_have_no_interval(n: int) -> None:
+    """Their number stands, with the reason: an interval of two spans orders of magnitude."""
+    found = over_processes([1.5] * n)
+    assert (found.mean, found.low, found.high) == (pytest.approx(1.5), None, None)
+    assert found.reason == f"an interval needs 3 processes, there are {n}"
+
+
+@pytest.mark.parametrize("medians", [[], [1.0, 0.0], [-1.0], [math.inf, 1.0], [math.nan]])
+def test_only_positive_numbers_have_a_geometric_mean(medians: list[float]) -> None:
+    """Anything else is refused with what was given."""
+    with pytest.raises(BadValue, match="medians = "):
+        over_processes(medians)

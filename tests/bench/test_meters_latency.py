@@ -8,16 +8,12 @@ import subprocess
 import sys
 from contextlib import nullcontext
 
-import numpy as np
 import pytest
 import torch
-from scipy import stats
 
-from serlab.bench.errors import BadValue
 from serlab.bench.meters import latency
 from serlab.bench.meters.latency import (
     EVENTS,
-    over_processes,
     quiet,
     real_time_factor,
     throughput,
@@ -167,35 +163,7 @@ def test_real_time_factor_adds_the_medians() -> None:
     assert real_time_factor(12.0).reason == "a step has no call"
 
 
-def test_interval_over_processes_is_students_on_logarithms() -> None:
-    """As scipy gives it for the mean of the logarithms."""
-    medians = [1.2, 1.5, 1.1, 1.4]
-    found = over_processes(medians, level=0.9)
-    logs = np.log(medians)
-    low, high = stats.t.interval(0.9, 3, loc=logs.mean(), scale=stats.sem(logs))
-    assert found.mean == pytest.approx(stats.gmean(medians))
-    assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
-    assert (found.n_processes, found.reason) == (4, "")
-
-
-def test_one_process_has_no_interval() -> None:
-    """Its number stands, with the reason."""
-    found = over_processes([1.5])
-    assert (found.mean, found.low, found.high) == (pytest.approx(1.5), None, None)
-    assert "one process" in found.reason
-
-
-@pytest.mark.parametrize("medians", [[], [1.0, 0.0], [-1.0], [math.inf, 1.0], [math.nan]])
-def test_only_positive_numbers_have_a_geometric_mean(medians: list[float]) -> None:
-    """Anything else is refused with what was given."""
-    with pytest.raises(BadValue, match="medians = "):
-        over_processes(medians)
-
-
-def test_reports_can_read_latencies_without_torch() -> None:
-    """Importing the module, and an interval, load no torch."""
-    code = (
-        "import sys; from serlab.bench.meters.latency import over_processes; "
-        "over_processes([1.0, 2.0]); sys.exit('torch' in sys.modules)"
-    )
+def test_it_loads_without_torch() -> None:
+    """Reports and the command line read it."""
+    code = "import sys, serlab.bench.meters.latency; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,8 +15,8 @@ import pytest
 
 from serlab.bench.contracts import Measurement, Variant, plain
 from serlab.bench.errors import BadFile
-from serlab.bench.meters.latency import over_processes
 from serlab.bench.meters.records import Cell, Measured
+from serlab.bench.statistics.ratios import over_processes
 from serlab.bench.store import Store
 from serlab.reports.frame import load_frame
 from serlab.reports.meter_tables import (

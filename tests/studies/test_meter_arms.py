@@ -105,6 +105,17 @@ def test_what_cannot_run_is_not_asked_for() -> None:
     assert "functionals_svm" not in wanted_of(held).labels
 
 
+def test_nothing_is_measured_where_every_arm_is_skipped(tmp_path: Path) -> None:
+    """The run ends as it would without meters."""
+    store, told = run(tmp_path), list[str]()
+    held = facts()
+    held["skipped"] = [{"arm": arm["name"], "reason": "no video"} for arm in held["arms"]]
+    store.write_json("resolved.json", held)
+    assert wanted_of(held).cells == ()
+    meter_arms(store, told.append)
+    assert (told, store.meters()) == ([], {})
+
+
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
