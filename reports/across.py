@@ -38,8 +38,8 @@ class Across:
 
 
 def across(frame: Frame) -> tuple[Across, ...]:
-    """The arms over all corpora; none where there is one only, or runs of several bases."""
-    if len(frame.blocks) < 2 or not frame.summed_up:
+    """The arms over all corpora; none where there is one only, or they are unlike."""
+    if len(frame.blocks) < 2 or frame.unsummed:
         return ()
     rows = [_row(arm, frame) for arm in frame.blocks[0].others]
     p_values = holm_known([row.summary.p if row.summary else math.nan for row in rows])
@@ -107,7 +107,7 @@ class Over:
 
 def ranked(frame: Frame) -> Ranked | None:
     """The ranking of all arms, base and baselines among them; None below five corpora."""
-    if len(frame.blocks) < LEAST_BLOCKS or not frame.summed_up:
+    if len(frame.blocks) < LEAST_BLOCKS or frame.unsummed:
         return None
     values, left_out = {}, []
     for name in dict.fromkeys(arm.name for block in frame.blocks for arm in block.arms):

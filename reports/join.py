@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from serlab.bench.contracts import canonical
@@ -38,7 +39,15 @@ class _Part:
     run: str
     place: int
     """Of the run among those that are joined."""
+    system: str
+    """What tells its arms from those of the other runs; empty where the run's name does."""
     block: Block
+
+    def named(self, name: str, is_base: bool = False) -> str:
+        """An arm's name among those of all runs."""
+        if self.system:
+            return self.system if is_base else f"{name} ({self.system})"
+        return f"{name} ({self.run})" if self.place else name
 
 
 def join(frames: Sequence[Frame]) -> Frame:
@@ -53,15 +62,18 @@ def join(frames: Sequence[Frame]) -> Frame:
     _same_level(frames)
     runs = _run_names(frames)
     parts = [
-        _Part(run=run, place=place, block=block)
-        for place, (run, frame) in enumerate(zip(runs, frames, strict=True))
+        _Part(run=run, place=place, system=system, block=block)
+        for place, (run, system, frame) in enumerate(
+            zip(runs, _systems(frames), frames, strict=True)
+        )
         for block in frame.blocks
     ]
     groups = _grouped(parts)
+    blocks = tuple(_joined(group) for group in groups)
     return Frame(
         path=frames[0].path,
         study=_study(frames, runs),
-        blocks=tuple(_told(_joined(group), group, groups) for group in groups),
+        blocks=tuple(_told(b, group, groups) for b, group in zip(blocks, groups, strict=True)),
         environments={k: v for frame in frames for k, v in frame.environments.items()},
         meter_notes=tuple(
             f"{run}: {note}"
@@ -70,7 +82,7 @@ def join(frames: Sequence[Frame]) -> Frame:
         ),
         n_stale=sum(frame.n_stale for frame in frames),
         runs=tuple(replace(f.study, name=n) for n, f in zip(runs, frames, strict=True)),
-        summed_up=_summed_up(groups),
+        unsummed=_unsummed(blocks),
     )
 
 
@@ -91,6 +103,19 @@ def _run_names(frames: Sequence[Frame]) -> list[str]:
     return found
 
 
+def _systems(frames: Sequence[Frame]) -> list[str]:
+    """The system of each run's base, where that tells the runs on every corpus apart."""
+    found = [next((b.base.system for b in frame.blocks if b.base), "") for frame in frames]
+    held = Counter(
+        (block.corpus.name, system)
+        for system, frame in zip(found, frames, strict=True)
+        for block in frame.blocks
+    )
+    if all(found) and len(set(found)) > 1 and max(held.values()) == 1:
+        return found
+    return [""] * len(frames)
+
+
 def _facts(block: Block) -> dict[str, Any]:  # values of any shape
     corpus = block.corpus
     return {
@@ -103,9 +128,20 @@ def _facts(block: Block) -> dict[str, Any]:  # values of any shape
 
 def _why_apart(one: Block, other: Block) -> tuple[str, ...]:
     """What keeps two blocks of one corpus from being compared; none where they may be."""
-    metrics = one.study.metric, other.study.metric
-    unlike = () if metrics[0] == metrics[1] else (f"metric {metrics[0]}, and {metrics[1]}",)
-    return (*unlike, *differing(_facts(one), _facts(other)))
+    return (*_unlike("metric", one, other), *differing(_facts(one), _facts(other)))
+
+
+def _unlike(key: str, one: Block, other: Block) -> tuple[str, ...]:
+    """What two studies ask otherwise."""
+    mine, theirs = getattr(one.study, key), getattr(other.study, key)
+    return () if mine == theirs else (f"{key} {mine}, and {theirs}",)
+
+
+def _unlike_terms(one: Block, other: Block) -> tuple[str, ...]:
+    """What keeps blocks of unlike corpora from being summed up, beside their arms."""
+    protocols = [{"protocol": block.corpus.protocol} for block in (one, other)]
+    studies = (_unlike(key, one, other) for key in ("metric", "margin"))
+    return (*chain.from_iterable(studies), *differing(*protocols))
 
 
 def _grouped(parts: Sequence[_Part]) -> list[list[_Part]]:
@@ -123,12 +159,25 @@ def _grouped(parts: Sequence[_Part]) -> list[list[_Part]]:
     return groups
 
 
-def _summed_up(groups: Sequence[Sequence[_Part]]) -> bool:
-    """Whether the blocks are unlike corpora in one metric, with the base of one run."""
-    corpora = [group[0].block.corpus.name for group in groups]
-    metrics = {group[0].block.study.metric for group in groups}
-    bases = {group[0].place for group in groups}
-    return len(set(corpora)) == len(corpora) and len(metrics) == len(bases) == 1
+def _unsummed(blocks: Sequence[Block]) -> str:
+    """Why the blocks are not summed up; empty where they may be.
+
+    They must be unlike corpora, alike in metric, margin and protocol, with the same variants
+    under the same names and one of them as the base.
+    """
+    names = [block.corpus.name for block in blocks]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f"{listed(twice)} stands in several blocks"
+    for other in blocks[1:]:
+        if unlike := _unlike_terms(blocks[0], other):
+            return f"{other.corpus.name} is measured otherwise: {'; '.join(unlike)}"
+    held: dict[str, str] = {}
+    for block in blocks:
+        for arm in block.arms:
+            what = canonical([arm.system, arm.preset, arm.options, arm.settings, arm.is_base])
+            if held.setdefault(arm.name, what) != what:
+                return f"{arm.name} is not the same variant, or not the base, on every corpus"
+    return ""
 
 
 # --- one block --------------------------------------------------------------------------------
@@ -138,12 +187,10 @@ def _joined(group: Sequence[_Part]) -> Block:
     """The block of a group: all of its arms, compared with the base of its first run."""
     first = group[0].block
     if len(group) == 1:
-        return first
-    skipped = (
-        (_named(name, part), reason) for part in group for name, reason in part.block.skipped
-    )
+        return _renamed(group[0])
+    skipped = ((part.named(name), reason) for part in group for name, reason in part.block.skipped)
     block = Block(
-        study=replace(first.study, name=_sum_of(part.run for part in group),
+        study=replace(first.study, name=_sum_of(part.run for part in group), design="joined",
                       seeds=_seeds(part.block.study for part in group)),
         corpus=_corpus([part.block.corpus for part in group]),
         arms=tuple(same_utterances(first.corpus, _arms(group))),
@@ -167,9 +214,22 @@ def _corpus(facts: Sequence[CorpusFacts]) -> CorpusFacts:
     )
 
 
-def _named(name: str, part: _Part) -> str:
-    """An arm's name, with that of its run unless that is the first of all."""
-    return f"{name} ({part.run})" if part.place else name
+def _renamed(part: _Part) -> Block:
+    """The only block of a corpus, under the names that its arms have among all."""
+    if not part.system:
+        return part.block
+    held = part.block
+    names = {arm.name: part.named(arm.name, arm.is_base) for arm in held.arms}
+    names |= {p.arm: part.named(p.arm) for p in held.search if p.arm not in names}
+    return replace(
+        held,
+        arms=tuple(
+            replace(arm, name=names[arm.name], command=held.study.command) for arm in held.arms
+        ),
+        search=tuple(replace(p, arm=names[p.arm]) for p in held.search),
+        front=tuple(names[name] for name in held.front),
+        skipped=tuple((part.named(name), reason) for name, reason in held.skipped),
+    )
 
 
 def _arms(group: Sequence[_Part]) -> list[Arm]:
@@ -177,10 +237,10 @@ def _arms(group: Sequence[_Part]) -> list[Arm]:
     return [
         replace(
             arm,
-            name=_named(arm.name, part),
+            name=part.named(arm.name, arm.is_base),
             kind="arm" if arm.kind == "base" and part is not group[0] else arm.kind,
             is_base=arm.is_base and part is group[0],
-            failures=tuple(replace(f, arm=_named(f.arm, part)) for f in arm.failures),
+            failures=tuple(replace(f, arm=part.named(f.arm, arm.is_base)) for f in arm.failures),
             meters=ArmMeters(reason=UNTIMED),
             command=part.block.study.command,
         )
@@ -197,6 +257,8 @@ def _told(block: Block, group: Sequence[_Part], groups: Sequence[Sequence[_Part]
         f"its results are of {listed(runs)}"
         + (f"; all are compared with the base of {runs[0]}" if len(runs) > 1 else "")
     ]
+    if len(runs) > 1 and (searches := [part.run for part in group if part.block.search]):
+        notes.append(f"how the search went is told in the report of {listed(searches)}")
     margins = {part.block.study.margin for part in group}
     if len(margins) > 1:
         notes.append(f"the margins of the runs differ; that of {runs[0]} is taken")

@@ -375,9 +375,8 @@ class Frame:
     """Records of trials that the study as now resolved does not ask for."""
     runs: tuple[StudyFacts, ...] = ()
     """What each study asked, under its run's name, where several runs are joined."""
-    summed_up: bool = True
-    """Whether the blocks are unlike corpora with one base and one metric; only then are they
-    summed up."""
+    unsummed: str = ""
+    """Why the blocks are not summed up, where they are not alike enough."""
 
     @property
     def counts(self) -> Counts:

@@ -32,6 +32,7 @@ class FakeStudy:
     """
 
     name: str = "fake"
+    system: str = "li2018"
     skill: Mapping[str, float] = field(
         default_factory=lambda: {
             "base": 0.75,
@@ -140,7 +141,7 @@ def _resolved(study: FakeStudy) -> dict[str, Any]:
         {
             "name": name,
             "variant": {
-                "system": "svm" if name == "svm" else "li2018",
+                "system": "svm" if name == "svm" else study.system,
                 "preset": "small",
                 "options": dict(
                     study.options.get(name, {"pooling": name.partition("=")[2] or "attention"})

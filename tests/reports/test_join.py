@@ -170,9 +170,70 @@ def test_over_corpora(write: Write) -> None:
     (row,) = across(frame)
     assert row.arm.name == "base (b)"
     assert row.summary is not None
-    apart = joined(write("a", {"base": 0.6}, corpora=("one",)), runs[1])
-    assert [block.base.name for block in apart.blocks if block.base] == ["base", "base"]
-    assert across(apart) == ()
+
+
+def test_one_run_a_corpus(write: Write) -> None:
+    """Runs of one study on a corpus each are summed up as one run of all would be."""
+    runs = [write("li", {"base": 0.6, "pooling=max": 0.9}, corpora=(c,)) for c in ("one", "two")]
+    frame = joined(*runs)
+    assert frame.unsummed == ""
+    (row,) = across(frame)
+    assert (row.arm.name, set(row.effects)) == ("pooling=max", {"one", "two"})
+
+
+def test_systems_on_corpora(write: Write) -> None:
+    """A run a system and corpus: arms are called by their systems, alike on every corpus."""
+    runs = [
+        write(
+            f"{system} on {corpus}",
+            {"base": skill, "pooling=max": 0.5},
+            corpora=(corpus,),
+            system=system,
+        )
+        for corpus in ("one", "two")
+        for system, skill in (("li2018", 0.6), ("wei2022", 0.9))
+    ]
+    frame = joined(*runs)
+    names = ["li2018", "pooling=max (li2018)", "wei2022", "pooling=max (wei2022)"]
+    for block in frame.blocks:
+        assert [one.name for one in block.arms] == names
+        assert [one.name for one in block.arms if one.is_base] == ["li2018"]
+    rows = across(frame)
+    assert [row.arm.name for row in rows] == names[1:]
+    assert all(row.summary for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"metric": "wa"}, "two is measured otherwise: metric"),
+        ({"options": {"base": {"pooling": "mean"}}}, "base is not the same variant"),
+        ({"corpora": ("one",), "split": "f" * 16}, "one stands in several blocks"),
+    ],
+)
+def test_unlike_blocks_are_not_summed_up(
+    write: Write, tmp_path: Path, changed: dict[str, Any], told: str
+) -> None:
+    """The page says why."""
+    skill = {"base": 0.6, "pooling=max": 0.9}
+    runs = [
+        write("li", skill, corpora=("one",)),
+        write("li", skill, **{"corpora": ("two",), **changed}),
+    ]
+    frame = joined(*runs)
+    assert across(frame) == ()
+    assert frame.unsummed.startswith(told)
+    assert main(["report", *map(str, runs), "--out", str(tmp_path)]) == 0
+    assert told in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_searches_are_told_in_their_own_reports(write: Write) -> None:
+    """A block of several runs has no search; it says where to look."""
+    history = (("base", 0.5, "COMPLETE"), ("pooling=max", 0.4, "COMPLETE"))
+    runs = [write(name, {"base": 0.6}, design="search", history=history) for name in ("one", "two")]
+    (block,) = joined(*runs).blocks
+    assert block.study.design == "joined"
+    assert "how the search went is told in the report of one and two" in block.corpus.notes
 
 
 def test_command(
