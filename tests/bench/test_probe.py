@@ -1,10 +1,10 @@
-"""The speaker probe."""
+"""The linear probes."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from serlab.bench.probe import speaker_probe
+from serlab.bench.probe import emotion_probe, speaker_probe
 
 
 def embeddings(
@@ -47,3 +47,40 @@ def test_constant_embeddings_tell_nothing() -> None:
     """Chance, without a warning or an error."""
     x, speakers = embeddings(1.0)
     assert speaker_probe(np.ones_like(x), speakers)["speaker_probe"].value == 0.25
+
+
+def test_the_emotion_probe_learns_on_one_part_and_is_judged_on_the_other() -> None:
+    """Near 1 where the emotions lie apart in both, 0 where every name is another."""
+    x, emotions = embeddings(3.0)
+    learnt, judged = slice(0, None, 2), slice(1, None, 2)
+    found = emotion_probe(x[learnt], emotions[learnt], x[judged], emotions[judged])
+    assert found["emotion_probe"].value is not None
+    assert found["emotion_probe"].value > 0.95
+    assert found["emotion_probe_chance"].value == 0.25
+    shifted = [f"s{(int(name[1]) + 1) % 4}" for name in emotions[judged]]
+    wrong = emotion_probe(x[learnt], emotions[learnt], x[judged], shifted)["emotion_probe"].value
+    assert wrong is not None
+    assert wrong < 0.05
+
+
+def test_the_emotion_probe_is_a_mean_of_recalls_over_what_was_learnt() -> None:
+    """Many utterances of one emotion weigh no more; an emotion that was not learnt is left out."""
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.normal(m, 0.1, (20, 3)) for m in (-1, 1)]).astype("f4")
+    emotions = ["a"] * 20 + ["b"] * 20
+    judged = np.concatenate([np.full((9, 3), -1), np.full((1, 3), -1), np.ones((5, 3))])
+    truth = ["a"] * 9 + ["b"] + ["new"] * 5
+    found = emotion_probe(x, emotions, judged.astype("f4"), truth)
+    assert found["emotion_probe"].value == 0.5
+    assert found["emotion_probe_chance"].value == 0.5
+
+
+def test_the_emotion_probe_says_why_it_has_no_value() -> None:
+    """One emotion, or none of them in the other part; constants are no more than chance."""
+    x, emotions = embeddings(1.0)
+    one = emotion_probe(x, ["a"] * len(x), x, emotions)["emotion_probe"]
+    assert (one.value, one.reason) == (None, "fewer than two emotions to tell")
+    none = emotion_probe(x, emotions, x, ["other"] * len(x))["emotion_probe"]
+    assert (none.value, none.reason) == (None, "no utterance to judge by")
+    same = np.ones_like(x)
+    assert emotion_probe(same, emotions, same, emotions)["emotion_probe"].value == 0.25
