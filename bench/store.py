@@ -7,6 +7,7 @@
       records/<host>-<pid>-<n>.jsonl  one line a fold; a file has one writer
       predictions/<cell>.parquet    written whole before its record is
       models/<cell>.safetensors     trained models, where the study keeps them
+      insight/<cell>.safetensors    a look inside one training of an arm, where it asks for that
       groups/<n>.parquet            the groups of each utterance that corpus n tests
       environments/<hash>.json      where the trainings ran
       meters/<cell>-<process>.json  speed, memory and size of each variant
@@ -39,6 +40,7 @@ from serlab.bench.contracts import (
     plain,
 )
 from serlab.bench.errors import BadFile, BadValue
+from serlab.bench.insight import Insight, read_insight
 
 RECORD_SCHEMA = 1
 
@@ -142,6 +144,10 @@ class Store:
         """Where the trained model of a cell is kept, if the study keeps its models."""
         return self.path / "models" / f"{quote(cell, safe='')}.safetensors"
 
+    def insight_path(self, cell: str) -> Path:
+        """Where a look inside the training of a cell is kept, if the study asks for one."""
+        return self.path / "insight" / f"{quote(cell, safe='')}.safetensors"
+
     def _predictions_path(self, cell: str) -> Path:
         """A fold may be named after a speaker, and a speaker may be called anything."""
         return self.path / "predictions" / f"{quote(cell, safe='')}.parquet"
@@ -240,6 +246,15 @@ class Store:
             scores=columns("score_"),
             frames=tuple(table["frame"].to_pylist()) if rated else (),
         )
+
+    def insight(self, cell: str) -> Insight | None:
+        """The look inside the training of a cell; None where none is kept.
+
+        Raises:
+            BadFile: it is damaged.
+        """
+        path = self.insight_path(cell)
+        return read_insight(path) if path.exists() else None
 
     def meters(self) -> dict[str, dict[str, Any]]:  # JSON values
         """What the pass after the trials wrote, by the names of the files without the ending.
