@@ -10,9 +10,10 @@ from markupsafe import Markup
 
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.metrics.categorical import confusion
+from serlab.reports.errors import worst_classes, worst_traces
 from serlab.reports.inline import curve
 from serlab.reports.meter_tables import MeterTable, meter_table
-from serlab.reports.records import Arm, Block, Curve, IntArray, Measured, Pooled, groups
+from serlab.reports.records import Arm, Block, Curve, Measured, Pooled, groups
 from serlab.reports.tables import Column
 from serlab.reports.words import amount, count, number
 
@@ -107,45 +108,14 @@ def _confusion(held: Pooled) -> tuple[tuple[str, ...], ...]:
 
 def _worst(held: Pooled, block: Block) -> tuple[tuple[str, ...], ...]:
     if block.corpus.target == "traces":
-        return _worst_traces(held)
-    return _worst_classes(held, block.corpus.labels)
-
-
-def _worst_classes(held: Pooled, labels: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """The utterances whose true class gets the least probability, mean over seeds."""
-    mean = held.scores.mean(axis=0)
-    given = mean[np.arange(len(held.truth)), held.truth]
-    said = mean.argmax(axis=1)
-    order = np.argsort(given, kind="stable")[:N_WORST]
-    return tuple(
-        (
-            held.ids[i],
-            held.speakers[i],
-            labels[held.truth[i]],
-            labels[said[i]],
-            number(float(given[i])),
+        return tuple(
+            (one.id, one.speaker, count(one.n_frames), number(one.ccc), number(one.rmse))
+            for one in worst_traces(held, N_WORST)
         )
-        for i in order
-        if said[i] != held.truth[i]
+    return tuple(
+        (one.id, one.speaker, one.truth, one.said, number(one.given))
+        for one in worst_classes(held, block.corpus.labels, N_WORST)
     )
-
-
-def _worst_traces(held: Pooled) -> tuple[tuple[str, ...], ...]:
-    """The utterances with the largest error, mean over seeds and dimensions."""
-    utterances = list(groups(held.ids).items())
-    errors = [_mean_of("rmse", held, rows) for _, rows in utterances]
-    order = np.argsort(-np.array(errors), kind="stable")[:N_WORST]
-    table = []
-    for place in order:
-        name, rows = utterances[place]
-        within = number(_mean_of("ccc", held, rows))
-        speaker = held.speakers[rows[0]]
-        table.append((name, speaker, count(len(rows)), within, number(errors[place])))
-    return tuple(table)
-
-
-def _mean_of(name: str, held: Pooled, rows: IntArray) -> float:
-    return float(np.mean([evaluate(name, held.truth[rows], s[rows]) for s in held.scores]))
 
 
 def _curves(curves: Mapping[str, Curve]) -> list[tuple[str, str, Markup]]:
