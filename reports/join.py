@@ -72,7 +72,7 @@ def join(frames: Sequence[Frame]) -> Frame:
     blocks = tuple(_joined(group) for group in groups)
     return Frame(
         path=frames[0].path,
-        study=_study(frames, runs),
+        study=_study(frames, runs, _title(parts)),
         blocks=tuple(_told(b, group, groups) for b, group in zip(blocks, groups, strict=True)),
         environments={k: v for frame in frames for k, v in frame.environments.items()},
         meter_notes=tuple(
@@ -273,15 +273,31 @@ def _told(block: Block, group: Sequence[_Part], groups: Sequence[Sequence[_Part]
 # --- the study --------------------------------------------------------------------------------
 
 
+MOST_NAMED = 4
+"""Runs that a title names; of more it tells the number."""
+
+
 def _sum_of(names: Any) -> str:  # an iterable of texts
-    return " + ".join(dict.fromkeys(names))
+    found = list(dict.fromkeys(names))
+    more = len(found) - MOST_NAMED
+    rest = [f"{more + 1} more runs"] if more > 0 else []
+    return " + ".join([*found[: MOST_NAMED - 1], *rest] if rest else found)
+
+
+def _title(parts: Sequence[_Part]) -> str:
+    """The systems and corpora where arms are called by these, else the runs."""
+    systems = dict.fromkeys(part.system for part in parts)
+    if not all(systems):
+        return _sum_of(part.run for part in parts)
+    corpora = dict.fromkeys(part.block.corpus.name for part in parts)
+    return f"{listed(list(systems))} on {listed(list(corpora))}"
 
 
 def _seeds(studies: Any) -> tuple[int, ...]:  # an iterable of StudyFacts
     return tuple(sorted({seed for study in studies for seed in study.seeds}))
 
 
-def _study(frames: Sequence[Frame], runs: Sequence[str]) -> StudyFacts:
+def _study(frames: Sequence[Frame], runs: Sequence[str], title: str) -> StudyFacts:
     """What the studies asked, together."""
     studies = [frame.study for frame in frames]
 
@@ -291,7 +307,7 @@ def _study(frames: Sequence[Frame], runs: Sequence[str]) -> StudyFacts:
     toml: Mapping[str, Any] = dict(zip(runs, (s.toml for s in studies), strict=True))
     return replace(
         studies[0],
-        name=_sum_of(runs),
+        name=title,
         question=all_of("question", " "),
         design=studies[0].design if len({s.design for s in studies}) == 1 else "joined",
         command=all_of("command", " && "),

@@ -199,8 +199,16 @@ def test_systems_on_corpora(write: Write) -> None:
         assert [one.name for one in block.arms] == names
         assert [one.name for one in block.arms if one.is_base] == ["li2018"]
     rows = across(frame)
+    assert frame.study.name == "li2018 and wei2022 on one and two"
     assert [row.arm.name for row in rows] == names[1:]
     assert all(row.summary for row in rows)
+
+
+def test_many_runs_have_a_short_title(write: Write) -> None:
+    """Four are named; of more, the first three."""
+    runs = [write(name, {"base": 0.6}, seeds=(0,)) for name in "abcde"]
+    assert joined(*runs[:4]).study.name == "a + b + c + d"
+    assert joined(*runs).study.name == "a + b + c + 2 more runs"
 
 
 @pytest.mark.parametrize(
