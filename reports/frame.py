@@ -15,6 +15,7 @@ from serlab.bench.errors import BadFile, NotComparable, SerlabError
 from serlab.bench.store import Store
 from serlab.reports.effects import by_dimension, scores_of, with_effects
 from serlab.reports.factorial import attribution_of
+from serlab.reports.insight import Kept
 from serlab.reports.meters import MeterRun, read_meters
 from serlab.reports.pooling import pool, same_utterances
 from serlab.reports.records import (
@@ -199,7 +200,16 @@ class _Reader:
             trials=tuple((int(t["seed"]), str(t["key"])) for t in trials),
             chosen_epochs=tuple(r.chosen_epoch for r in completed if r.chosen_epoch is not None),
             transductive=str(fact.get("transductive") or ""),
+            insight=self._insight(corpus, completed),
         )
+
+    def _insight(self, corpus: CorpusFacts, completed: Sequence[FoldResult]) -> Kept | None:
+        fold, seed = corpus.folds[0], next(iter(self.study.seeds), None)
+        for record in completed:
+            if (record.fold, record.seed) == (fold, seed):
+                path = self.store.insight_path(record.cell)
+                return Kept(path=path, fold=fold, seed=record.seed) if path.exists() else None
+        return None
 
     def _scored(self, corpus: CorpusFacts, pooled: Pooled) -> dict[str, Any]:  # fields of an Arm
         metrics, level = shown_metrics(self.study, corpus), self.study.level

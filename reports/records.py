@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from serlab.bench.contracts import FloatArray, Scalar, Target
 from serlab.bench.statistics.records import Estimate, Need, coded
 from serlab.reports.attribution import Attribution, NoAttribution
 from serlab.reports.meters import ArmMeters, Conditions
+
+if TYPE_CHECKING:
+    from serlab.reports.insight import Kept
 
 IntArray = npt.NDArray[np.int64]
 
@@ -230,6 +233,8 @@ class Arm:
     """How it saw the test speakers' utterances in training; empty where it did not."""
     command: str = ""
     """Of its run, where several are joined."""
+    insight: Kept | None = None
+    """A look inside its training of the first fold and seed; None where none is kept."""
 
     @property
     def n_parameters(self) -> float | None:

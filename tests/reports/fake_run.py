@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,13 @@ from serlab.bench.contracts import (
     Status,
     Variant,
     plain,
+)
+from serlab.bench.insight import (
+    AttentionMap,
+    Embeddings,
+    Insight,
+    StreamWeights,
+    write_insight,
 )
 from serlab.bench.meters.records import Cell, Measured
 from serlab.bench.store import Store
@@ -467,3 +474,82 @@ def _meter(
 
 
 NO_CUDA = {"cuda_allocated": ("bytes", "the section ran on the CPU")}
+
+
+# --- a look inside of trainings --------------------------------------------------------------
+
+
+def add_insight(folder: Path, study: FakeStudy, *kinds: str) -> Path:
+    """Adds a look inside the first training of each arm but "svm" to a run that is written.
+
+    ``kinds`` are of "embeddings", "maps" and "weights"; why the others are missing is told.
+    """
+    store = Store.open(folder)
+    resolved = store.resolved()
+    resolved["study"]["insight"] = {"embeddings": True, "utterances": 4}
+    store.write_json("resolved.json", resolved)
+    for record in store.records():
+        if (record.fold, record.seed) == (study.folds[0], study.seeds[0]) and record.arm != "svm":
+            write_insight(store.insight_path(record.cell), insight_of(study, record.arm, kinds))
+    return folder
+
+
+def insight_of(study: FakeStudy, arm: str, kinds: Sequence[str]) -> Insight:
+    """What is kept of an arm; the more skill, the farther apart are its emotions."""
+    rng = np.random.default_rng([abs(hash_of(arm)), 7])
+    n = len(study.labels) if study.target == "emotion" else 2
+    shown = [f"{study.speakers[0]}-{c}-0" for c in range(n)]
+    return Insight(
+        embeddings=_embeddings(study, arm, rng) if "embeddings" in kinds else None,
+        maps=tuple(_map(study, c, rng) for c in range(n)) if "maps" in kinds else (),
+        weights=tuple(_weights(study, i, rng) for i in shown) if "weights" in kinds else (),
+        absent={k: f"has no {k}" for k in ("embeddings", "maps", "weights") if k not in kinds},
+    )
+
+
+def _embeddings(study: FakeStudy, arm: str, rng: np.random.Generator) -> Embeddings:
+    classes = range(len(study.labels) if study.target == "emotion" else 1)
+    rows = [(s, c, i) for s in study.speakers for c in classes for i in range(study.per_cell)]
+    speakers = {s: rng.normal(0, 0.8, 6) for s in study.speakers}
+    emotions = rng.normal(0, 3 * study.skill[arm], (len(classes), 6))
+    part = dict(zip(study.speakers, ("test", "validation"), strict=False))
+    values = [speakers[s] + emotions[c] + rng.normal(0, 1, 6) for s, c, _ in rows]
+    return Embeddings(
+        ids=tuple(f"{s}-{c}-{i}" for s, c, i in rows),
+        speakers=tuple(s for s, _, _ in rows),
+        emotions=tuple(study.labels[c] if study.target == "emotion" else "" for _, c, _ in rows),
+        parts=tuple(part.get(s, "train") for s, _, _ in rows),
+        values=np.array(values, np.float32),
+    )
+
+
+def _map(study: FakeStudy, c: int, rng: np.random.Generator) -> AttentionMap:
+    """Attention on what is loud, and a control that does not look at anything."""
+    frames, bins = np.mgrid[0 : 90 + 20 * c, 0:40]
+    seen = np.sin(frames / (5 + c)) + np.cos(bins / 3) + rng.normal(0, 0.3, frames.shape)
+    trained = np.exp(0.6 * seen + rng.normal(0, 0.3, frames.shape))
+    control = 1 + 0.1 * rng.random(frames.shape)
+    return AttentionMap(
+        id=f"{study.speakers[0]}-{c}-0",
+        speaker=study.speakers[0],
+        emotion=study.labels[c],
+        said=study.labels[c and c - 1],
+        input="image",
+        hop_s=0.01,
+        seen=seen.astype(np.float32),
+        trained=(trained / trained.sum()).astype(np.float32),
+        random=(control / control.sum()).astype(np.float32),
+    )
+
+
+def _weights(study: FakeStudy, utterance: str, rng: np.random.Generator) -> StreamWeights:
+    share = 0.7 + 0.2 * np.sin(np.arange(study.n_frames) / 6) + rng.normal(0, 0.02, study.n_frames)
+    flat = 0.5 + rng.normal(0, 0.02, study.n_frames)
+    return StreamWeights(
+        id=utterance,
+        speaker=study.speakers[0],
+        streams=("semantic", "paralinguistic"),
+        hop_s=1 / study.rate_hz,
+        trained=np.stack([share, 1 - share], axis=1).astype(np.float32),
+        random=np.stack([flat, 1 - flat], axis=1).astype(np.float32),
+    )

@@ -1,0 +1,82 @@
+"""What is kept of a look inside one training of an arm, read when a figure asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from serlab.bench.insight import Insight, read_insight
+from serlab.reports.figure import Absent
+from serlab.reports.words import label
+
+if TYPE_CHECKING:
+    from serlab.reports.records import Arm, Block
+
+Kind = Literal["embeddings", "maps", "weights"]
+"""What of an Insight is asked for."""
+
+_NONE: dict[Kind, str] = {
+    "embeddings": "no embeddings are kept",
+    "maps": "no attention is kept",
+    "weights": "no weights of streams are kept",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The file of one training: that of the first fold with the first seed of the study."""
+
+    path: Path
+    fold: str
+    seed: int
+
+    def read(self) -> Insight:
+        """What it holds; the latest few files are kept in memory.
+
+        Raises:
+            BadFile: it is damaged.
+        """
+        return _read(self.path, self.path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, changed: int) -> Insight:
+    """The file as of the time when it was ``changed``."""
+    return read_insight(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inside:
+    """An arm with what is kept of it."""
+
+    arm: Arm
+    kept: Kept
+    held: Insight
+
+
+def inside(block: Block, kind: Kind) -> Iterator[Inside]:
+    """The arms of which that is kept, one after the other, the base first."""
+    has: dict[Kind, Callable[[Insight], object]] = {
+        "embeddings": lambda held: held.embeddings,
+        "maps": lambda held: held.maps,
+        "weights": lambda held: held.weights,
+    }
+    for arm in sorted(block.arms, key=lambda arm: not arm.is_base):
+        if arm.insight is not None and has[kind](held := arm.insight.read()):
+            yield Inside(arm=arm, kept=arm.insight, held=held)
+
+
+def why_none(block: Block, kind: Kind) -> Absent:
+    """Why no arm has any: the study keeps none, no training has completed, or none has it."""
+    if not block.study.toml.get("insight"):
+        reason = f"{_NONE[kind]}; add [insight] to the study"
+        return Absent(reason=reason, notable=False)
+    first = next((a for a in (block.base, *block.arms) if a and a.insight), None)
+    if first is None or first.insight is None:
+        reason = "the training that is looked into, of the first fold and seed, has not completed"
+        return Absent(reason=f"{reason} for any arm")
+    why = first.insight.read().absent.get(kind, _NONE[kind])
+    return Absent(reason=f"{label(first.name)}: {why}", notable=kind == "embeddings")
