@@ -15,12 +15,13 @@ MINUS = "\N{MINUS SIGN}"
 DAGGER = "\N{DAGGER}"
 """Stands beside the name of a transductive arm."""
 _UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
 
 
 def clean(text: object) -> str:
-    """The text on one line, without control and direction characters (invalid in XML)."""
+    """The text on one line, without characters that control, turn or hide it (or are no XML)."""
     plain = str(text).encode("utf-8", "replace").decode("utf-8")
     return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", " ".join(plain.split()))
 
@@ -45,13 +46,22 @@ def wrapped(text: object, width: int, lines: int = 2) -> str:
     return "\n".join(short(line, width) for line in kept if line)
 
 
-_MARKUP = re.compile(r"[\\`*_{}#!|~$@<>&]|\]\(|^[+\-]\s")
+_MARKUP = re.compile(rf"[\\`*_{{}}#|~$]|\[(?![+{MINUS}]?\d[^\[\]a-z]*\](?![\[(:]))")
+"""What Markdown reads as more than text; an interval's brackets are none of it."""
+_FIRST = re.compile(r"^(?:(?=[+-](?:\s|$)|--|==*$)|(\d{1,9})(?=[.)](?:\s|$)))")
+"""What it takes for a list, a rule or a heading at the beginning of a line."""
+_REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|(?i:\bgh-)(?=\d)|:(?=//|[\w+\\-]+:)|(?i:www)(?=\.)")
+"""What GitHub links or notifies by, after Markdown was read: no backslash keeps it from that."""
 
 
 def markdown_text(text: object) -> str:
-    """The text on one line, in which no character means anything to Markdown or to HTML."""
+    """The text on one line, in which no character means anything to Markdown, HTML or GitHub.
+
+    Users and teams that are mentioned, issues and addresses are broken by a space of no width.
+    """
     safe = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]()#+!|~$@])", r"\\\1", safe) if _MARKUP.search(safe) else safe
+    safe = _FIRST.sub(r"\g<0>\\", _MARKUP.sub(r"\\\g<0>", safe))
+    return _REFERENCE.sub(r"\g<0>&#8203;", safe)
 
 
 # --- numbers -------------------------------------------------------------------------------
@@ -194,6 +204,11 @@ def listed(items: list[str] | tuple[str, ...]) -> str:
 def plural(n: int, noun: str) -> str:
     """``1 seed``, ``3 seeds``."""
     return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def are_not(n: int) -> str:
+    """``1 is not``, ``3 are not``."""
+    return f"{n} {'is' if n == 1 else 'are'} not"
 
 
 _LONG_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.])")

@@ -30,6 +30,7 @@ from serlab.reports.figure import (
 )
 from serlab.reports.records import Arm, Block, Pooled
 from serlab.reports.words import (
+    are_not,
     clean,
     count,
     interval,
@@ -133,7 +134,7 @@ class CalibrationNumbers:
         if self.missing:
             text += f" Without probabilities that can be judged: {listed(self.missing)}."
         if self.n_left_out:
-            text += f" The base and the largest effects are drawn, {self.n_left_out} are not."
+            text += f" The base and the largest effects are drawn, {are_not(self.n_left_out)}."
         return text
 
     def alt(self) -> str:

@@ -20,7 +20,16 @@ from serlab.reports.figure import (
     quiet,
 )
 from serlab.reports.records import SELECTING, Block, Curve
-from serlab.reports.words import clean, listed, marks_of, number, tagged, title_of, wrapped
+from serlab.reports.words import (
+    are_not,
+    clean,
+    listed,
+    marks_of,
+    number,
+    tagged,
+    title_of,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +83,9 @@ class CurvesNumbers:
             "a curve ends where fewer than half of the trainings are left. The test part is in "
             "none of them."
         )
-        return text + (f" {self.n_left_out} more arms are not drawn." if self.n_left_out else "")
+        return text + (
+            f" Of the arms, {are_not(self.n_left_out)} drawn." if self.n_left_out else ""
+        )
 
     def alt(self) -> str:
         """Where each arm's validation UA ends, in words."""

@@ -28,6 +28,7 @@ from serlab.reports.meter_tables import headline_words
 from serlab.reports.meters import Metered
 from serlab.reports.records import Arm, Block
 from serlab.reports.words import (
+    are_not,
     clean,
     listed,
     marks_of,
@@ -143,7 +144,7 @@ class LatencyNumbers:
         if self.n_left_out:
             text += (
                 " The base and the arms whose median is furthest from its are drawn, "
-                f"{self.n_left_out} are not."
+                f"{are_not(self.n_left_out)}."
             )
         return text
 

@@ -27,6 +27,7 @@ from serlab.reports.figure import (
 )
 from serlab.reports.records import Arm, Block, Pooled, groups
 from serlab.reports.words import (
+    are_not,
     clean,
     listed,
     marks_of,
@@ -123,7 +124,7 @@ class RaincloudNumbers:
         lost = {name for c in self.clouds for name in c.undefined}
         text += f" Without a value in some arm: {plural(len(lost), 'speaker')}." if lost else ""
         if self.n_left_out:
-            text += f" The base and the largest effects are drawn, {self.n_left_out} are not."
+            text += f" The base and the largest effects are drawn, {are_not(self.n_left_out)}."
         return text
 
     def alt(self) -> str:

@@ -21,7 +21,15 @@ from serlab.reports.figure import (
     quiet,
 )
 from serlab.reports.records import Block, Pooled, groups
-from serlab.reports.words import clean, interval, marks_of, tagged, title_of, wrapped
+from serlab.reports.words import (
+    are_not,
+    clean,
+    interval,
+    marks_of,
+    tagged,
+    title_of,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +82,7 @@ class SlopesNumbers:
             "Solid blue lines rise, dashed orange lines fall."
         )
         if self.n_left_out:
-            text += f" The {len(self.arms)} largest effects are drawn, {self.n_left_out} are not."
+            text += f" The {len(self.arms)} largest effects are drawn, {are_not(self.n_left_out)}."
         return text
 
     def alt(self) -> str:
