@@ -8,7 +8,6 @@ numbers into a matplotlib figure. Nothing here touches pyplot, whose state is gl
 from __future__ import annotations
 
 import io
-import re
 import warnings
 import xml.sax.saxutils
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from serlab.bench.errors import BadValue
 from serlab.bench.registry import Registry
 from serlab.reports.csvtext import csv_text
 from serlab.reports.records import Block
+from serlab.reports.svg import inline_svg
 from serlab.reports.words import clean, listed
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def write_numbers(
         title=name.replace("_", " ").capitalize(),
         caption=caption,
         alt=f"{listed([clean(m) for m in numbers.marks])}. ".lstrip(". ") + numbers.alt(),
-        svg=inline_svg(svg, slug),
+        svg=inline_svg(svg, slug, themed=_THEMED, px_per_pt=PX_PER_PT),
         wide=figure.get_figwidth() > WIDE_IN,
         files=tuple(f"{slug}.{e}" for e in ("pdf", "svg", "png", "csv", "txt")),
     )
@@ -347,28 +347,6 @@ _THEMED = {
     PAPER: "--page",
     "#444444": "--muted",
 }
-
-
-def inline_svg(svg: str, slug: str) -> str:
-    """The SVG as an element of a page: ids of its own, no prolog, colours that follow the theme.
-
-    The style element is dropped (it would apply to the whole page), and white backgrounds are
-    left out so that the page's own shows.
-    """
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
-    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.S)
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{slug}-\1"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{slug}-\1)", body)
-    body = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{slug}-\1"', body)
-    for colour, variable in _THEMED.items():
-        body = re.sub(rf"(fill|stroke): {colour}", rf"\1: var({variable}, {colour})", body)
-    body = body.replace("fill: #ffffff", "fill: none")
-    body = re.sub(r' xmlns:xlink="[^"]*"', "", body, count=1)
-    width = re.search(r'width="([\d.]+)pt"', body)
-    assert width is not None
-    size = f'aria-hidden="true" style="max-width: {float(width[1]) * PX_PER_PT:.0f}px"'
-    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', size, body, count=1)
 
 
 def xml_text(text: object) -> str:

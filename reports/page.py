@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from serlab.bench.contracts import plain
 from serlab.reports.across import Over, across_line
 from serlab.reports.attribution import Attribution, NoAttribution
+from serlab.reports.error_cards import Errors
 from serlab.reports.factorial import Lines, lines_of
 from serlab.reports.figure import Drawn
 from serlab.reports.inline import axis_row
 from serlab.reports.meter_tables import headline_words, meter_failures, meter_methods
+from serlab.reports.page_data import data_of
+from serlab.reports.page_errors import errors_html
 from serlab.reports.records import Arm, Block, Frame, SearchPoint, Verdict
 from serlab.reports.rows import Row, heading_of, row_of
 from serlab.reports.sentences import (
@@ -97,6 +97,8 @@ class Section:
     attribution: Lines | None
     no_attribution: str
     """Why a grid study has none."""
+    errors: Markup
+    """The error browser."""
 
 
 def render(
@@ -105,6 +107,7 @@ def render(
     absent: Mapping[str, Sequence[tuple[str, str]]],
     tables: Mapping[str, Sequence[str]],
     over: Over,
+    errors: Mapping[str, Errors],
 ) -> str:
     """The page's text.
 
@@ -114,6 +117,7 @@ def render(
         absent: by corpus, the names of those that were not, and why.
         tables: by corpus, the names of the tables' files.
         over: the arms over all corpora, where there are several.
+        errors: by corpus, the utterances that the base errs on most.
     """
     sections = tuple(
         _section(
@@ -122,6 +126,7 @@ def render(
             tuple(figures[block.corpus.name]),
             tuple(absent[block.corpus.name]),
             tuple(tables[block.corpus.name]),
+            errors_html(errors[block.corpus.name], block),
         )
         for index, block in enumerate(frame.blocks)
     )
@@ -146,11 +151,11 @@ def render(
         marks=sorted({clean(m) for b in frame.blocks for m in b.corpus.marks}, reverse=True),
         style=Markup(style),
         script=Markup(script),
-        policy=_policy(script),
+        policy=_policy(script, sound=any(e.sound for e in errors.values())),
         across=[across_line(row, frame) for row in over.rows],
         ranked=over.ranked,
         over_figures=over.figures,
-        data=Markup(_data(frame, over)),
+        data=Markup(data_of(frame, over, errors)),
         counts=counts_sentence(frame.counts),
         svg=Markup,
     )
@@ -160,78 +165,16 @@ def _text(name: str) -> str:
     return (resources.files("serlab.reports") / name).read_text(encoding="utf-8")
 
 
-def _policy(script: str) -> str:
-    """A policy under which the page can request nothing and runs no script but its own."""
+def _policy(script: str, *, sound: bool) -> str:
+    """A policy under which the page can request nothing and runs no script but its own.
+
+    Only where the page holds sound may it play some, which it holds itself.
+    """
     held = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{held}'; style-src 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"img-src data:; {'media-src data:; ' if sound else ''}base-uri 'none'; form-action 'none'"
     )
-
-
-def _data(frame: Frame, over: Over) -> str:
-    """The page's numbers as JSON that is safe inside of a script element."""
-    held: dict[str, Any] = {  # JSON values of any shape
-        "schema": 1,
-        "study": plain(frame.study),
-        "counts": plain(frame.counts),
-        "across": [
-            {
-                "arm": row.arm.name,
-                "summary": plain(row.summary),
-                "p_holm": row.p_holm,
-                "p_equivalent_holm": row.p_equivalent_holm,
-                "note": row.reason,
-            }
-            for row in over.rows
-        ],
-        "ranking": plain(over.ranked),
-        "corpora": [
-            {
-                "corpus": plain(b.corpus),
-                "arms": [_arm_data(a) for a in b.arms],
-                "attribution": plain(b.attribution),
-            }
-            for b in frame.blocks
-        ],
-    }
-    text = json.dumps(finite(held), ensure_ascii=True, allow_nan=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def finite(value: Any) -> Any:  # JSON values of any shape
-    """JSON has no nan; what is not finite becomes null."""
-    if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [finite(v) for v in value]
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
-        return None
-    return value
-
-
-def _arm_data(arm: Arm) -> dict[str, Any]:  # JSON values of any shape
-    kept = (
-        "name",
-        "kind",
-        "is_base",
-        "system",
-        "preset",
-        "options",
-        "settings",
-        "counts",
-        "transductive",
-        "scores",
-        "dimensions",
-        "undefined",
-        "effect",
-        "no_effect",
-        "measured",
-        "meters",
-        "parameters",
-        "trials",
-    )
-    return {name: plain(getattr(arm, name)) for name in kept}
 
 
 def _section(
@@ -240,6 +183,7 @@ def _section(
     figures: tuple[Drawn, ...],
     absent: tuple[tuple[str, str], ...],
     tables: tuple[str, ...],
+    errors: Markup,
 ) -> Section:
     share = block.attribution
     lost = [f for arm in block.arms for f in arm.failures]
@@ -277,6 +221,7 @@ def _section(
         cost_title=cost_title(block.cost),
         attribution=lines_of(share, block) if isinstance(share, Attribution) else None,
         no_attribution=share.reason if isinstance(share, NoAttribution) else "",
+        errors=errors,
     )
 
 

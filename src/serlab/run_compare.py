@@ -19,7 +19,7 @@ def compare_command(chosen: Namespace, typed: str) -> int:
     """Compares two runs and prints what that shows; 0 whatever it is."""
     from serlab.bench.contracts import plain
     from serlab.reports.compare import compare_runs
-    from serlab.reports.page import finite
+    from serlab.reports.page_data import finite
 
     found = compare_runs(Path(chosen.a), Path(chosen.b))
     if chosen.json:

@@ -19,7 +19,6 @@ from serlab.reports.figure import (
     WIDTHS_IN,
     Absent,
     Drawn,
-    inline_svg,
     new_figure,
     style,
     write_figure,
@@ -29,6 +28,7 @@ from serlab.reports.figures.tradeoff import Point, TradeoffNumbers
 from serlab.reports.frame import load_frame
 from serlab.reports.meters import Value
 from serlab.reports.records import Block, groups
+from serlab.reports.svg import inline_svg
 from serlab.reports.words import MINUS, label
 
 NAMES = sorted(FIGURES.entries())
@@ -506,7 +506,7 @@ def test_references_inside_of_an_inline_svg_still_hold() -> None:
         '<?xml version="1.0"?><svg width="10pt" height="5pt"><defs><style>*{}</style></defs>'
         '<g id="a"/><use xlink:href="#a" clip-path="url(#a)"/></svg>'
     )
-    body = inline_svg(svg, "f")
+    body = inline_svg(svg, "f", themed={}, px_per_pt=1.7)
     assert 'id="f-a"' in body
     assert 'href="#f-a"' in body
     assert "url(#f-a)" in body

@@ -318,6 +318,6 @@ def test_page_data_holds_the_meters_as_numbers(failed: Path, tmp_path: Path) -> 
     base, other = json.loads(text)["corpora"][0]["arms"]
     assert base["meters"]["headline"] is None
     assert base["meters"]["reason"] == "killed"
-    latency = other["meters"]["headline"]["values"]["latency_p50"]
+    latency = other["meters"]["cells"][other["meters"]["headline"]]["values"]["latency_p50"]
     assert latency["unit"] == "ms"
     assert latency["low"] < latency["value"] < latency["high"]
