@@ -135,15 +135,12 @@ class _Reader:
         same_split(corpus, records)
         front = tuple(self.resolved.get("front") or ())
         shown = {self.resolved.get("best"), *front}
+        asked = self._trials(name)
+        found = _by_arm(asked, records)
         arms, searched = [], Counts(planned=0)
         for fact in self.resolved["arms"]:
-            trials = [
-                t
-                for t in self.resolved["trials"]
-                if t["arm"] == fact["name"] and t["corpus"] == name
-            ]
-            keys = {t["key"] for t in trials}
-            mine = [r for r in records if r.trial in keys]
+            trials = asked.get(fact["name"], [])
+            mine = found.get(fact["name"], [])
             if fact.get("kind") == "searched" and fact["name"] not in shown:
                 searched += _counts(len(trials) * len(corpus.folds), mine)
             elif trials:
@@ -163,6 +160,14 @@ class _Reader:
         )
         block = with_effects(block)
         return replace(block, attribution=attribution_of(block, self.store))
+
+    def _trials(self, corpus: str) -> dict[str, list[Mapping[str, Any]]]:  # JSON values
+        """The trials of each arm on a corpus."""
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        for trial in self.resolved["trials"]:
+            if trial["corpus"] == corpus:
+                found.setdefault(trial["arm"], []).append(trial)
+        return found
 
     def _cost(self) -> str:
         """What a search keeps low beside the score; empty where there is no such thing."""
@@ -221,6 +226,22 @@ class _Reader:
 
 
 _UNSCORED: dict[str, Any] = {"scores": {}, "undefined": {}, "dimensions": {}}  # fields of an Arm
+
+
+def _by_arm(
+    asked: Mapping[str, Sequence[Mapping[str, Any]]],  # JSON values
+    records: Iterable[FoldResult],
+) -> dict[str, list[FoldResult]]:
+    """The records of each arm's trials, in their order; two arms may share a trial."""
+    owners: dict[str, list[str]] = {}
+    for arm, trials in asked.items():
+        for key in {trial["key"] for trial in trials}:
+            owners.setdefault(key, []).append(arm)
+    found: dict[str, list[FoldResult]] = {}
+    for record in records:
+        for arm in owners.get(record.trial, ()):
+            found.setdefault(arm, []).append(record)
+    return found
 
 
 def _search(resolved: Mapping[str, Any]) -> tuple[SearchPoint, ...]:

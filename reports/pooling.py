@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from serlab.bench.contracts import FoldResult, Part, Predictions
+from serlab.bench.contracts import FloatArray, FoldResult, Part, Predictions
 from serlab.bench.errors import NotComparable
 from serlab.bench.statistics.records import coded
 from serlab.bench.store import Store
@@ -33,17 +33,19 @@ def pool(
     for record in completed:
         by_seed.setdefault(record.seed, {})[record.fold] = record
     whole = sorted(s for s, folds in by_seed.items() if set(folds) >= set(corpus.folds))
-    first: Pooled | None = None
+    first: _Laid | None = None
     scores = []
     for seed in whole:
         folds = [(f, store.predictions(by_seed[seed][f].cell)) for f in corpus.folds]
-        held = _one_seed(folds, part)
-        if first is not None and not _alike(first, held):
+        held = first if first and _same(first.folds, folds) else _laid(folds, part)
+        if first is not None and not _alike(first.pooled, held.pooled):
             text = f"{completed[0].arm} on {corpus.name}: seeds {whole[0]} and {seed} tested"
             raise NotComparable(f"{text} unlike utterances or labels")
         first = first or held
-        scores.append(held.scores)
-    return replace(first, seeds=tuple(whole), scores=np.concatenate(scores)) if first else None
+        scores.append(held.scores(folds))
+    if first is None:
+        return None
+    return replace(first.pooled, seeds=tuple(whole), scores=np.stack(scores))
 
 
 def same_utterances(corpus: CorpusFacts, arms: Sequence[Arm]) -> list[Arm]:
@@ -76,7 +78,34 @@ def _alike(one: Pooled, other: Pooled) -> bool:
     )
 
 
-def _one_seed(folds: Sequence[tuple[str, Predictions]], part: str) -> Pooled:
+@dataclass(frozen=True, kw_only=True)
+class _Laid:
+    """Where the rows of one seed's folds go; the same for every seed that tested the same."""
+
+    folds: Sequence[tuple[str, Predictions]]
+    rows: Sequence[IntArray]
+    """Of each fold, those of the part."""
+    order: IntArray
+    """Of the folds' rows, one fold after the other."""
+    pooled: Pooled
+    """Without seeds or scores."""
+
+    def scores(self, folds: Sequence[tuple[str, Predictions]]) -> FloatArray:
+        """The folds' scores in that order, (row, class or dimension)."""
+        joined = _joined([held.scores for _, held in folds], self.rows)
+        return joined[self.order].astype(np.float32, copy=False)
+
+
+def _same(one: Sequence[tuple[str, Predictions]], other: Sequence[tuple[str, Predictions]]) -> bool:
+    """Whether the folds hold the same rows; quick, as the store shares what is equal."""
+    return all(
+        (a.ids, a.speakers, a.parts, a.frames) == (b.ids, b.speakers, b.parts, b.frames)
+        and np.array_equal(a.truth, b.truth)
+        for (_, a), (_, b) in zip(one, other, strict=True)
+    )
+
+
+def _laid(folds: Sequence[tuple[str, Predictions]], part: str) -> _Laid:
     """A part of one seed's folds, by id; what is tested twice gets its fold's name."""
     rows = [_rows(held, part) for _, held in folds]
     ids = [[held.ids[i] for i in r] for (_, held), r in zip(folds, rows, strict=True)]
@@ -90,15 +119,16 @@ def _one_seed(folds: Sequence[tuple[str, Predictions]], part: str) -> Pooled:
     frames = _joined([np.array(held.frames, np.int64) for _, held in folds], rows)
     order = np.lexsort((frames, places) if frames.size else (places,))
     pairs = list(zip(folds, rows, strict=True))
-    return Pooled(
-        seeds=(0,),
+    pooled = Pooled(
+        seeds=(),
         ids=tuple(known[i] for i in places[order]),
         folds=_ordered([fold for (fold, _), r in pairs for _ in r], order),
         speakers=_ordered([held.speakers[i] for (_, held), r in pairs for i in r], order),
         truth=_joined([held.truth for _, held in folds], rows)[order],
-        scores=_joined([held.scores for _, held in folds], rows)[order][None].astype(np.float32),
+        scores=np.zeros((0, 0, 0), np.float32),
         frames=frames[order] if frames.size else frames,
     )
+    return _Laid(folds=folds, rows=rows, order=order, pooled=pooled)
 
 
 def _rows(held: Predictions, part: str) -> IntArray:
