@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from markupsafe import Markup
 
+from serlab.bench.contracts import FloatArray
 from serlab.reports.records import Arm, Block, Verdict
 from serlab.reports.scale import reach
 from serlab.reports.words import in_points, number
@@ -104,3 +106,26 @@ def _svg(parts: Sequence[str], width: int, height: int, kind: str) -> Markup:
         f'<svg class="{kind}" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'aria-hidden="true" focusable="false">{body}</svg>'
     )
+
+
+def two_curves(truth: FloatArray, said: FloatArray, low: float, high: float) -> Markup:
+    """Two courses on one scale, 160 by 30: the truth solid, the prediction dashed."""
+    width, height, span = 160, 30, (high - low) or 1.0
+    parts = []
+    for kind, values in (("truth", truth), ("said", said)):
+        kept = _thinned(values)
+        points = " ".join(
+            f"{i / max(1, len(kept) - 1) * width:.0f},{height - 1 - (v - low) / span * 28:.1f}"
+            for i, v in enumerate(kept.tolist())
+        )
+        parts.append(f'<polyline class="{kind}" points="{points}"/>')
+    return _svg(parts, width, height, "spark")
+
+
+def _thinned(values: FloatArray, most: int = 80) -> FloatArray:
+    """Means of equal stretches, where there are more values than a line this small can show."""
+    if len(values) <= most:
+        return values
+    edges = np.arange(most) * len(values) // most
+    found: FloatArray = np.add.reduceat(values, edges) / np.diff([*edges, len(values)])
+    return found

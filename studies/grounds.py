@@ -165,6 +165,26 @@ def _read(spec: CorpusSpec, roots: Mapping[str, Path]) -> _Read:
     return _Read(corpus=corpus, tested=spec.tested, notes=notes)
 
 
+def read_again(
+    specs: Sequence[CorpusSpec], split: str, number: int, roots: Mapping[str, Path]
+) -> Corpus:
+    """The corpus of one ground of a study, without its folds.
+
+    Args:
+        specs: the corpora of the study.
+        split: name of its split; where that pools corpora, the pool is given.
+        number: the ground's place among those of the study.
+        roots: folders by corpus.
+
+    Raises:
+        SerlabError: a corpus cannot be read.
+    """
+    if SPLITS.entry(split, where="protocol.split").facts.get("pools", False):
+        read = _by_name([_read(spec, roots) for spec in specs])
+        return pooled({name: one.corpus for name, one in read.items()})
+    return _read(specs[number], roots).corpus
+
+
 def _excluded(problems: Mapping[str, str]) -> tuple[str, ...]:
     """What is told of the utterances that are left out."""
     if not problems:
@@ -220,10 +240,7 @@ def _in_no_fold(corpus: Corpus, split: Split) -> tuple[str, ...]:
 
 def _unseen(study: Study, read: Sequence[_Read]) -> list[Ground]:
     """Each tested corpus with the one fold that trains on all the others."""
-    named: dict[str, _Read] = {}
-    for index, one in enumerate(read):
-        name = one.corpus.name
-        named[f"{name}-{index + 1}" if name in named else name] = one
+    named = _by_name(read)
     pool = pooled({name: one.corpus for name, one in named.items()})
     split, data = make_split(pool, study.protocol), corpus_digest(pool)
     notes = [f"{name}: {note}" for name, one in named.items() for note in one.notes]
@@ -237,6 +254,15 @@ def _unseen(study: Study, read: Sequence[_Read]) -> list[Ground]:
             told = (f"trained on {others} alone", *notes, *_notes(study, corpus))
             found.append(Ground(corpus=corpus, data=data, split=mine, audit=(), notes=told))
     return found
+
+
+def _by_name(read: Sequence[_Read]) -> dict[str, _Read]:
+    """Corpora by name, numbered where one is there before."""
+    named: dict[str, _Read] = {}
+    for index, one in enumerate(read):
+        name = one.corpus.name
+        named[f"{name}-{index + 1}" if name in named else name] = one
+    return named
 
 
 def _left_out(pool: Corpus, named: Mapping[str, _Read]) -> list[str]:

@@ -20,6 +20,7 @@ HOMES = {
     "bench": "bench_commands",
     "bench compare": "bench_compare",
     "compare": "run_compare",
+    "report": "report_commands",
 }
 """Modules of commands that are not in the module "commands"."""
 
@@ -100,13 +101,17 @@ def _add_run(commands: Any, shared: _Shared) -> None:
     run.add_argument("--plan", action="store_true", help="check and count everything, run nothing")
     run.add_argument("--no-report", action="store_true", help="leave out the report")
     about = "write the report of a run, or of several beside each other"
-    report = _command(commands, "report", about, shared.plugin)
+    report = _command(commands, "report", about, shared.plugin, shared.roots)
     report.add_argument(
         "run", nargs="+", help="the run's folder; of several, the first has the base"
     )
     report.add_argument(
         "--out", metavar="DIR", help="the report's folder (RUN/report; needed for several runs)"
     )
+    report.add_argument(
+        "--with-audio", action="store_true",
+        help="put the recordings of the worst utterances into the page, to be played",
+    )  # fmt: skip
     about = "tell what changed between two runs of a study, and what it did to each arm"
     compare = _command(commands, "compare", about, shared.plugin, shared.json)
     compare.add_argument("a", metavar="RUN_A", help="the folder of the run that was first")

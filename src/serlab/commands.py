@@ -132,7 +132,9 @@ def run_command(chosen: Namespace, typed: str) -> int:
     say(f"{outcome.n_completed} of {outcome.n_planned} folds completed" +
         (f"; {troubles}" if troubles else ""))  # fmt: skip
     if not chosen.no_report and outcome.n_completed:
-        _write_report(out, None)
+        from serlab.report_commands import report_of_run
+
+        report_of_run(out, roots)
     return 0 if not outcome.problems else 1
 
 
@@ -171,27 +173,6 @@ def _show_plan(study: Any, roots: Mapping[str, Path]) -> int:  # a studies.speci
         print(f"search: {study.search.trials} trials, judged by {' and '.join(objectives(plan))}")
     print("\n".join(meters_text(plan)))
     return 0
-
-
-def report_command(chosen: Namespace, typed: str) -> int:
-    """Writes the report of a run, or of several together."""
-    runs = [Path(run) for run in chosen.run]
-    if len(runs) == 1:
-        _write_report(runs[0], Path(chosen.out) if chosen.out else None)
-        return 0
-    if not chosen.out:
-        raise BadValue("--out", None, "a folder for the report, as there are several runs")
-    from serlab.reports.report import write_joined
-
-    print(f"report: {write_joined(runs, Path(chosen.out)).resolve()}")
-    return 0
-
-
-def _write_report(run: Path, out: Path | None) -> None:
-    from serlab.reports.report import write_report
-
-    page = write_report(run, out)
-    print(f"report: {page.resolve()}")
 
 
 def data_check_command(chosen: Namespace, typed: str) -> int:

@@ -1,0 +1,101 @@
+"""The command that writes reports, and what it does to find the recordings of a run's corpora."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serlab.bench.errors import BadValue, SerlabError
+from serlab.commands import roots_of, say
+
+if TYPE_CHECKING:
+    from serlab.bench.contracts import Groups
+    from serlab.bench.store import Store
+    from serlab.reports.recordings import Listening, Recordings
+    from serlab.reports.records import CorpusFacts
+    from serlab.studies.recordings import TestedCorpus
+
+
+def report_command(chosen: Namespace, typed: str) -> int:
+    """Writes the report of a run, or of several together."""
+    runs, roots = [Path(run) for run in chosen.run], roots_of(chosen.root)
+    if len(runs) > 1 and not chosen.out:
+        raise BadValue("--out", None, "a folder for the report, as there are several runs")
+    listening = listening_to(runs, roots, with_audio=chosen.with_audio)
+    _write(runs, Path(chosen.out) if chosen.out else None, listening)
+    return 0
+
+
+def report_of_run(run: Path, roots: Mapping[str, Path]) -> None:
+    """Writes the report of a run that has just ended."""
+    _write([run], None, listening_to([run], roots, with_audio=False))
+
+
+def _write(runs: Sequence[Path], out: Path | None, listening: Listening) -> None:
+    from serlab.reports.report import write_joined, write_report
+
+    if len(runs) == 1:
+        page = write_report(runs[0], out, listening)
+    else:
+        assert out is not None
+        page = write_joined(runs, out, listening)
+    print(f"report: {page.resolve()}")
+
+
+def listening_to(runs: Sequence[Path], roots: Mapping[str, Path], *, with_audio: bool) -> Listening:
+    """Where a report of these runs finds recordings; with sound, every corpus must be at hand.
+
+    Raises:
+        BadFile: there is no run in a folder.
+        SerlabError: the sound is asked for, and a corpus is not at hand or has none.
+    """
+    from serlab.bench.store import Store
+    from serlab.reports.frame import read_resolved
+    from serlab.reports.recordings import Listening
+    from serlab.studies.recordings import tested_corpora
+
+    tested: dict[str, tuple[Store, TestedCorpus]] = {}
+    for store in map(Store.open, runs):
+        for one in tested_corpora(read_resolved(store)):
+            tested.setdefault(one.data or one.name, (store, one))
+    known: dict[str, Recordings] = {}
+
+    def find(key: str) -> Recordings:
+        if key not in known:
+            known[key] = _recordings(*tested[key], roots)
+        return known[key]
+
+    def source(corpus: CorpusFacts) -> Recordings:
+        return find(corpus.data or corpus.name)
+
+    for key, (_, one) in tested.items() if with_audio else ():
+        found = find(key)
+        if not found.utterances:
+            raise SerlabError(f"--with-audio: {found.reason}")
+        if not any(u.audio for u in found.utterances.values()):
+            raise SerlabError(f"--with-audio: the corpus {one.name} has no audio, only features")
+    return Listening(source=source, with_audio=with_audio, say=say)
+
+
+def _recordings(store: Store, tested: TestedCorpus, roots: Mapping[str, Path]) -> Recordings:
+    from serlab.reports.recordings import Recordings
+
+    groups = _by_utterance(store.groups(tested.number))
+    try:
+        corpus = tested.read(roots)
+        note = tested.note(corpus)
+    except SerlabError as error:
+        reason = f"the corpus {tested.name} cannot be read here ({error})"
+        return Recordings(reason=reason, groups=groups)
+    if note:
+        say(note)
+    return Recordings(utterances=corpus.by_id(), note=note, groups=groups)
+
+
+def _by_utterance(groups: Groups) -> dict[str, dict[str, str]]:
+    return {
+        name: {group: values[i] for group, values in groups.values.items()}
+        for i, name in enumerate(groups.ids)
+    }
