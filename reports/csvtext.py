@@ -9,14 +9,18 @@ from collections.abc import Mapping, Sequence
 
 from serlab.reports.words import clean
 
+_FORMULA = re.compile("(^|;)( *)(?=[-=+@|%\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+                      "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}])")  # fmt: skip
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
     """The rows as CSV with a header of all their keys; None is an empty cell.
 
-    Text that a spreadsheet would run (it begins with =, +, -, @, a tab or a line break) gets an
-    apostrophe before it, as OWASP advises against CSV injection; numbers stay as they are.
+    What a spreadsheet would run gets an apostrophe before it, as OWASP advises against CSV
+    injection: =, +, -, @ (also of full width), | and % at the beginning of a text or after a
+    semicolon, at which some spreadsheets part cells. Numbers stay as they are, and tabs and line
+    breaks are spaces.
     """
     header = list(dict.fromkeys(key for row in rows for key in row))
     held = io.StringIO(newline="")
@@ -35,6 +39,4 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
     text = clean(value)
-    if text[:1] in {"=", "+", "-", "@", "|", "%"} and not _NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
+    return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1\2'", text)

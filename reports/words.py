@@ -50,7 +50,7 @@ _MARKUP = re.compile(rf"[\\`*_{{}}#|~$]|\[(?![+{MINUS}]?\d[^\[\]a-z]*\](?![\[(:]
 """What Markdown reads as more than text; an interval's brackets are none of it."""
 _FIRST = re.compile(r"^(?:(?=[+-](?:\s|$)|--|==*$)|(\d{1,9})(?=[.)](?:\s|$)))")
 """What it takes for a list, a rule or a heading at the beginning of a line."""
-_REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|(?i:\bgh-)(?=\d)|:(?=//|[\w+\\-]+:)|(?i:www)(?=\.)")
+_REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|(?i:\bgh-)(?=\d)|:(?=//|[\w+-]+:)|(?i:www)(?=\.)")
 """What GitHub links or notifies by, after Markdown was read: no backslash keeps it from that."""
 
 
@@ -59,9 +59,10 @@ def markdown_text(text: object) -> str:
 
     Users and teams that are mentioned, issues and addresses are broken by a space of no width.
     """
-    safe = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = _REFERENCE.sub("\\g<0>\N{ZERO WIDTH SPACE}", clean(text))
+    safe = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     safe = _FIRST.sub(r"\g<0>\\", _MARKUP.sub(r"\\\g<0>", safe))
-    return _REFERENCE.sub(r"\g<0>&#8203;", safe)
+    return safe.replace("\N{ZERO WIDTH SPACE}", "&#8203;")
 
 
 # --- numbers -------------------------------------------------------------------------------
