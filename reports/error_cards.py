@@ -60,6 +60,8 @@ class Card:
     speaker: str
     told: str
     """What it is and what it is taken for, or how far the traces are off."""
+    more: str
+    """In how many seeds, or of how many frames."""
     also: str
     """How many of the other arms err on it."""
     error: ClassError | TraceError
@@ -123,11 +125,11 @@ def _cards(block: Block, held: Pooled) -> tuple[tuple[Card, ...], int]:
 
 
 def _class_card(one: ClassError, labels: Sequence[str], n_also: int, n_others: int) -> Card:
-    seeds = f"wrong in {one.n_seeds_wrong} of {plural(one.n_seeds, 'seed')}"
     return Card(
         id=one.id,
         speaker=one.speaker,
-        told=f"is {label(one.truth)}, taken for {label(one.said)}; {seeds}",
+        told=f"{label(one.truth)}, taken for {label(one.said)}",
+        more=f"wrong in {one.n_seeds_wrong} of {plural(one.n_seeds, 'seed')}",
         also=_also(n_also, n_others, "misses it", "miss it"),
         error=one,
         n_also=n_also,
@@ -146,12 +148,12 @@ def _trace_card(
         )
         for i, name in enumerate(labels)
     )
-    told = f"RMSE {number(one.rmse)}, CCC within {number(one.ccc)}, {plural(one.n_frames, 'frame')}"
     has = "has it among its worst tenth", "have it among their worst tenth"
     return Card(
         id=one.id,
         speaker=one.speaker,
-        told=told,
+        told=f"RMSE {number(one.rmse)}",
+        more=f"CCC within it {number(one.ccc)}, {plural(one.n_frames, 'frame')}",
         also=_also(n_also, n_others, *has),
         error=one,
         n_also=n_also,
@@ -186,19 +188,17 @@ def _span(held: Pooled) -> FloatArray:
 
 
 def _summary(block: Block, held: Pooled, n_cards: int) -> str:
-    base = block.base
-    assert base is not None
-    name, seeds = label(base.name), plural(len(held.seeds), "seed")
+    seeds = plural(len(held.seeds), "seed")
     found, (counts, n_others) = missed(held), n_also(block)
     n = int(found.errs.sum())
     if block.corpus.target == "traces":
         return (
-            f"The {n_cards} of {plural(held.n_utterances, 'utterance')} on which {name} has the "
-            f"largest error (RMSE, mean over dimensions and {seeds})."
+            f"The {n_cards} of {plural(held.n_utterances, 'utterance')} on which the base has "
+            f"the largest error (RMSE, mean over dimensions and {seeds})."
         )
     if not n:
-        return f"{name} takes none of {held.n_utterances} utterances for another class."
-    text = f"{name} takes {n} of {held.n_utterances} utterances for another class"
+        return f"The base takes none of {held.n_utterances} utterances for another class."
+    text = f"The base takes {n} of {held.n_utterances} utterances for another class"
     if n_others:
         every = int((found.errs & (counts == n_others)).sum())
         alone = int((found.errs & (counts == 0)).sum())

@@ -26,10 +26,12 @@ PAUSE_DB = 30.0
 """So far below the loudest moment counts as a pause."""
 
 RECIPE = (
-    f"log-mel spectrograms: Hann windows of {WINDOW_S * 1000:g} ms every {HOP_S * 1000:g} ms, "
-    f"{N_BANDS} bands from 0 to {HIGHEST_HZ / 1000:g} kHz (none above half of the recording's own "
-    f"rate), dark is loud, {RANGE_DB:g} dB from each recording’s loudest spot to white; recordings "
-    f"of more than {WIDTH_PX} frames are averaged to {WIDTH_PX} columns, so widths are no times"
+    f"Log-mel spectrograms: Hann windows of {WINDOW_S * 1000:g} ms every {HOP_S * 1000:g} ms, "
+    f"{N_BANDS} bands from 0 to {HIGHEST_HZ / 1000:g} kHz, blank above half of the recording’s own "
+    "rate. Louder is darker, or brighter on a dark page; "
+    f"{RANGE_DB:g} dB below the loudest spot of each recording and less is blank. "
+    f"More than {WIDTH_PX} frames are averaged to {WIDTH_PX} columns: the width of a picture tells "
+    "nothing of its length."
 )
 
 _BLOCK = 512
