@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # for what test files share: tiny.py
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "reports")]  # tiny.py, fake_run.py
 
 
 settings.register_profile("steady", derandomize=True)
@@ -30,3 +31,11 @@ def real_corpus() -> Callable[[str], Path]:
         return root
 
     return find
+
+
+@pytest.fixture(scope="session")
+def fake() -> ModuleType:
+    """The module that writes fake runs."""
+    import fake_run
+
+    return fake_run

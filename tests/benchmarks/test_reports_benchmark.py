@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,24 +20,6 @@ Benchmark = Any  # pytest-benchmark is untyped
 Size = Callable[[int, int], int]
 
 pytestmark = pytest.mark.benchmark(group="reports")
-
-
-def fake_run() -> Any:  # the module that writes fake runs
-    """It lies beside the tests of the reports."""
-    path = Path(__file__).parents[1] / "reports" / "fake_run.py"
-    spec = importlib.util.spec_from_file_location("serlab_fake_run", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["serlab_fake_run"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def fake() -> Any:
-    """See `fake_run`."""
-    return fake_run()
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -76,19 +74,6 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.skip(f"npm cannot fetch {AXE} (or set SERLAB_AXE to axe.min.js): {packed.stderr}")
     shutil.unpack_archive(folder / packed.stdout.split()[-1], folder, filter="data")
     return (folder / "package" / "axe.min.js").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="session")
-def fake() -> ModuleType:
-    """The module that writes fake runs."""
-    path = Path(__file__).parents[1] / "reports" / "fake_run.py"
-    spec = importlib.util.spec_from_file_location("serlab_fake_run_for_browser", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
