@@ -34,7 +34,7 @@ from serlab.reports.words import MINUS, label
 NAMES = sorted(FIGURES.entries())
 OF_CLASSES = {"calibration", "confusion", "confusion_difference", "recall"}
 OF_TRACES = {"dimensions", "traces"}
-OF_OTHERS = {"importance", "interactions", "parallel"}
+OF_OTHERS = {"attention", "embedding", "streams", "importance", "interactions", "parallel"}
 """Figures of studies that are not here; each has a test file of its own."""
 CASES = [(n, "search") for n in NAMES if n not in OF_TRACES | OF_OTHERS]
 CASES += [(n, "rated") for n in NAMES if n not in OF_CLASSES | OF_OTHERS]
