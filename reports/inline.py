@@ -127,5 +127,5 @@ def _thinned(values: FloatArray, most: int = 80) -> FloatArray:
     if len(values) <= most:
         return values
     edges = np.arange(most) * len(values) // most
-    found: FloatArray = np.add.reduceat(values, edges) / np.diff([*edges, len(values)])
-    return found
+    means = np.add.reduceat(values, edges) / np.diff([*edges, len(values)])
+    return means.astype(np.float32)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from serlab.bench.contracts import Audio, FloatArray
+from serlab.bench.contracts import Audio
 
 WINDOW_S, HOP_S = 0.025, 0.010
 N_BANDS, HIGHEST_HZ = 80, 8000.0
@@ -123,8 +123,8 @@ def _filters(rate_hz: int, size: int) -> Floats:
     return found
 
 
-def _edges() -> FloatArray:
+def _edges() -> Floats:
     """Edges of the bands in Hz: band i lies from i to i + 2 with its top at i + 1."""
     top = 2595 * math.log10(1 + HIGHEST_HZ / 700)
-    found: FloatArray = 700 * (10 ** (np.linspace(0, top, N_BANDS + 2) / 2595) - 1)
+    found: Floats = 700 * (10 ** (np.linspace(0, top, N_BANDS + 2) / 2595) - 1)
     return found

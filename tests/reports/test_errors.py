@@ -160,7 +160,10 @@ def test_every_trace_error_is_told(traced: Path, traces: Block) -> None:
         truth, scores = arms[arm][name]
         return float(np.mean([evaluate(metric, truth, one) for one in scores]))
 
-    worst = {arm: sorted(held, key=lambda n, a=arm: -error(a, n))[:3] for arm, held in arms.items()}
+    def worst_of(arm: str) -> list[str]:
+        return sorted(arms[arm], key=lambda name: -error(arm, name))[:3]
+
+    worst = {arm: worst_of(arm) for arm in arms}
     for row in rows:
         name = row["utterance"]
         assert float(row["rmse"]) == pytest.approx(error("base", name), abs=1e-6)
