@@ -79,4 +79,5 @@ def why_none(block: Block, kind: Kind) -> Absent:
         reason = "the training that is looked into, of the first fold and seed, has not completed"
         return Absent(reason=f"{reason} for any arm")
     why = first.insight.read().absent.get(kind, _NONE[kind])
-    return Absent(reason=f"{label(first.name)}: {why}", notable=kind == "embeddings")
+    asked = kind == "embeddings" and block.study.toml["insight"].get("embeddings", True)
+    return Absent(reason=f"{label(first.name)}: {why}", notable=bool(asked))

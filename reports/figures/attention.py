@@ -64,7 +64,7 @@ class AttentionNumbers:
     @property
     def over_bins(self) -> bool:
         """Whether the attention differs between the bins of a frame."""
-        return any(np.ptp(p.trained, axis=1).max() > 1e-6 * p.trained.max() for p in self.panels)
+        return any(_tells_bins(panel.trained) for panel in self.panels)
 
     @property
     def brightest(self) -> float:
@@ -95,6 +95,7 @@ class AttentionNumbers:
     def caption(self) -> str:
         """The caption."""
         which = "times and bins" if self.over_bins else "times"
+        cells = "frames and bins" if self.over_bins else "frames (the input's mean over bins)"
         return (
             f"Attention of {clean(self.arm)} on {clean(self.corpus)} in "
             f"{plural(len(self.panels), 'test utterance')} (the first by id of each class in turn; "
@@ -102,11 +103,11 @@ class AttentionNumbers:
             f"{clean(self.looked_at)} as the network reads it, dark is high. Middle: how it weighs "
             f"{which}, 1 where all weigh the same. Bottom: a network of the same settings with "
             "random weights, in the same colours. Between the pictures: rank correlation "
-            "(Spearman) of the middle one with the one above and the one below, over all cells "
-            "of the input. A map that is much like its control says nothing of what was learnt: "
-            "training has not made it (randomised weights as a check: Adebayo et al., Sanity "
-            "Checks for Saliency Maps, 2018). One that is unlike it is learnt, which makes it no "
-            "explanation of the answer."
+            f"(Spearman) of the middle one with the one above and the one below, over {cells} "
+            "that either network looks at. A map that is much like its control says nothing of "
+            "what was learnt: training has not made it (randomised weights as a check: Adebayo et "
+            "al., Sanity Checks for Saliency Maps, 2018). One that is unlike it is learnt, which "
+            "makes it no explanation of the answer."
         )
 
     def alt(self) -> str:
@@ -172,9 +173,29 @@ def _panel(one: AttentionMap) -> Panel:
         seen=_smaller(one.seen),
         trained=_smaller(one.trained * one.trained.size),
         control=_smaller(one.random * one.random.size),
-        with_control=_rank_correlation(one.trained, one.random),
-        with_input=_rank_correlation(one.trained, one.seen),
+        **_likeness(one),
     )
+
+
+def _likeness(one: AttentionMap) -> dict[str, float | None]:
+    """Rank correlations of the trained attention with the control's and with the input.
+
+    Over the frames and bins that either network looks at; of an attention that does not tell
+    bins apart, over frames.
+    """
+    looked = (one.trained > 0) | (one.random > 0)
+    cells = np.ix_(looked.any(axis=1), looked.any(axis=0))
+    trained, control, seen = one.trained[cells], one.random[cells], one.seen[cells]
+    if not _tells_bins(trained):
+        trained, control, seen = (values.mean(axis=1) for values in (trained, control, seen))
+    return {
+        "with_control": _rank_correlation(trained, control),
+        "with_input": _rank_correlation(trained, seen),
+    }
+
+
+def _tells_bins(weights: FloatArray) -> bool:
+    return bool(np.ptp(weights, axis=1).max() > 1e-4 * weights.max())
 
 
 def _rank_correlation(one: FloatArray, other: FloatArray) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -124,6 +125,10 @@ class EmbeddingNumbers:
                 "training part. "
             )
         text += "In brackets: chance."
+        for one, key in itertools.product(self.maps, self.keys):
+            if one.value(f"{key}_probe") is None:
+                reason = one.probes[f"{key}_probe"].reason
+                text += f" No {key} probe for {clean(one.arm)}: {reason}."
         if self.n_speakers > len(self.speakers):
             text += (
                 f" Of {self.n_speakers} training speakers, the {len(self.speakers)} with most "
@@ -133,6 +138,11 @@ class EmbeddingNumbers:
         if thinned > 1:
             text += f" At most {MOST_POINTS} utterances of a part are drawn."
         return text + (f" Not shown: {listed(self.left_out)}." if self.left_out else "")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What the maps are coloured by, a row each."""
+        return ("emotion", "speaker") if self.emotions else ("speaker",)
 
     @property
     def unseen(self) -> bool:
@@ -150,9 +160,8 @@ class EmbeddingNumbers:
 
     def alt(self) -> str:
         """Both probes of every arm in words."""
-        keys = ("speaker", "emotion") if self.emotions else ("speaker",)
         told = [
-            f"{clean(one.arm)} {' and '.join(_told(one, key, words=True) for key in keys)}"
+            f"{clean(one.arm)} {' and '.join(_told(one, key, words=True) for key in self.keys)}"
             for one in self.maps
         ]
         return f"Embeddings: {'; '.join(told)}."
@@ -175,8 +184,7 @@ class Embedding:
 
     def draw(self, numbers: EmbeddingNumbers, width_in: float) -> Figure:
         """A column an arm; a row for emotions where there are some, and one for speakers."""
-        n, wide = len(numbers.maps), width_in > 5
-        keys = [k for k in ("emotion", "speaker") if k == "speaker" or numbers.emotions]
+        n, wide, keys = len(numbers.maps), width_in > 5, numbers.keys
         each_in = min((width_in - (1.6 if wide else 0.5)) / n, 2.4)
         heights = [each_in + (0.2 if wide else 0.5) + 0.15 * (key == keys[0]) for key in keys]
         figure = new_figure(width_in, 0.4 + sum(heights) + 0.16 * bool(numbers.marks))
@@ -271,6 +279,8 @@ def _projected(by: FloatArray, values: FloatArray) -> tuple[FloatArray, tuple[fl
 def _told(one: Map, key: str, *, words: bool) -> str:
     """A probe with its chance."""
     value, chance = (number(one.value(f"{key}_probe{end}"), 2) for end in ("", "_chance"))
+    if one.value(f"{key}_probe") is None:
+        return f"{key} probe –" if words else f"{key} –"
     return f"{key} probe {value} (chance {chance})" if words else f"{key} {value} ({chance})"
 
 
