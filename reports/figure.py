@@ -8,6 +8,7 @@ numbers into a matplotlib figure. Nothing here touches pyplot, whose state is gl
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 import xml.sax.saxutils
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,12 @@ PICTURES = ("pdf", "png", "svg")
 
 WIDE_IN = 6.0
 """A figure wider than this has a row of the page to itself."""
+
+BOLD_PER_IN = 13
+"""Letters of a bold title on an inch, capitals among them."""
+
+NARROW_IN = 5.0
+"""A figure less wide than this is one for a single column."""
 
 PX_PER_PT = 1.7
 """Largest scale of a figure on the page."""
@@ -167,14 +174,19 @@ def new_figure(width_in: float, height_in: float) -> Figure:
 
 def mark(figure: Figure, marks: Sequence[str], title: str) -> None:
     """Writes the title, and above it, plainly, what a reader must be told."""
-    text = clean(title)
+    text = _folded(clean(title), figure)
     if marks:
-        loud = "  ·  ".join(dict.fromkeys(_brief(m) for m in marks))
+        loud = _folded("  ·  ".join(dict.fromkeys(_brief(m) for m in marks)), figure)
         figure.suptitle(
             f"{loud}\n{text}", x=0.005, ha="left", fontsize=8.5, fontweight="bold", color=INK
         )
         return
     figure.suptitle(text, x=0.005, ha="left", fontsize=9, fontweight="bold", color=INK)
+
+
+def _folded(text: str, figure: Figure) -> str:
+    """On as many lines as the width asks for."""
+    return textwrap.fill(text, round(figure.get_figwidth() * BOLD_PER_IN))
 
 
 def _brief(text: str) -> str:
@@ -219,8 +231,15 @@ def _tick(value: float) -> str:
     return f"{value:g}"
 
 
-def columns_for(n: int) -> int:
+def is_narrow(width_in: float) -> bool:
+    """Whether a figure is as wide as one column of a paper, and has room for few panels."""
+    return width_in < NARROW_IN
+
+
+def columns_for(n: int, width_in: float) -> int:
     """How many columns of panels leave the fewest holes on a page."""
+    if is_narrow(width_in):
+        return 2
     return {1: 2, 5: 3, 6: 3, 9: 3}.get(n, min(n, 4))
 
 
@@ -328,14 +347,21 @@ def _metadata(ending: str, alt: str) -> dict[str, str | None]:
 
 
 def _save(figure: Figure, stem: Path, *, alt: str) -> str:
-    """Saves the three pictures; returns the SVG's text."""
-    for ending in ("pdf", "png"):
-        file = stem.with_name(f"{stem.name}.{ending}")
-        figure.savefig(file, metadata=_metadata(ending, alt))
-    held = io.StringIO()
-    figure.savefig(held, format="svg", metadata=_metadata("svg", alt))
+    """Saves the three pictures; returns the SVG's text.
+
+    Each canvas draws once, where `Figure.savefig` draws twice to lay out what is laid out.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    dpi, held = figure.dpi, io.StringIO()
+    FigureCanvasPdf(figure).print_pdf(f"{stem}.pdf", metadata=_metadata("pdf", alt))
+    figure.set_dpi(dpi)  # those of PDF and SVG are points
+    FigureCanvasAgg(figure).print_png(f"{stem}.png", metadata=_metadata("png", alt))
+    FigureCanvasSVG(figure).print_svg(held, metadata=_metadata("svg", alt))
     svg = held.getvalue()
-    stem.with_name(stem.name + ".svg").write_text(svg, encoding="utf-8")
+    Path(f"{stem}.svg").write_text(svg, encoding="utf-8")
     return svg
 
 

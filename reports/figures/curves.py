@@ -15,6 +15,7 @@ from serlab.reports.figure import (
     ORANGE,
     Absent,
     columns_for,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -119,9 +120,12 @@ class Curves:
 
     def draw(self, numbers: CurvesNumbers, width_in: float) -> Figure:
         """Two rows of panels: loss above the validation score, a column an arm."""
-        n_columns = 5 if len(numbers.arms) == 5 else columns_for(len(numbers.arms))
-        n_rows = -(-len(numbers.arms) // n_columns)
-        figure = new_figure(width_in, 0.5 + 2.6 * n_rows + 0.16 * bool(numbers.marks))
+        n, narrow = len(numbers.arms), is_narrow(width_in)
+        n_columns = 5 if n == 5 and not narrow else columns_for(n, width_in)
+        n_rows = -(-n // n_columns)
+        figure = new_figure(
+            width_in, 0.5 + (2.0 if narrow else 2.6) * n_rows + 0.16 * bool(numbers.marks)
+        )
         mark(figure, numbers.marks, f"Learning curves, {numbers.corpus}")
         grid = figure.subplots(2 * n_rows, n_columns, sharex=True, sharey="none", squeeze=False)
         for axes in grid.flat:
@@ -132,7 +136,7 @@ class Curves:
             loss, score = grid[2 * row, column], grid[2 * row + 1, column]
             _losses(loss, curves, named=index == 0, top=tops)
             _score(score, curves, numbers)
-            loss.set_title(wrapped(arm, 80 // n_columns), fontsize=7.5)
+            loss.set_title(wrapped(arm, (40 if narrow else 80) // n_columns), fontsize=7.5)
             if column == 0:
                 loss.set_ylabel("loss")
                 score.set_ylabel(f"validation {title_of(numbers.metric)}")

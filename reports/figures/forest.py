@@ -15,6 +15,7 @@ from serlab.reports.figure import (
     ORANGE,
     PAPER,
     Absent,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -155,7 +156,7 @@ class Forest:
         """One line an arm, its numbers beside it where the width allows."""
         n, texts_in = len(numbers.effects), 2.4
         figure = new_figure(width_in, 0.95 + 0.27 * n + 0.16 * bool(numbers.marks))
-        wide = width_in > 5
+        wide = not is_narrow(width_in)
         panels = figure.subplots(
             1,
             2 if wide else 1,
@@ -170,11 +171,11 @@ class Forest:
         axes.set_xlim(-numbers.reach, numbers.reach)
         for y, row in enumerate(numbers.effects):
             _draw_row(axes, y, row, numbers.reach)
-        axes.set_yticks(range(n), [_name(r.arm) for r in numbers.effects])
+        axes.set_yticks(range(n), [_name(r.arm, 34 if wide else 24) for r in numbers.effects])
         axes.tick_params(axis="y", length=0)
         quiet(axes)
         axes.spines["left"].set_visible(False)
-        _axis(axes, numbers)
+        _axis(axes, numbers, wide=wide)
         for panel in panels:
             panel.set_ylim(n - 0.4, -1.0 if wide else -0.6)
         if wide:
@@ -182,25 +183,25 @@ class Forest:
         return figure
 
 
-def _name(arm: str) -> str:
+def _name(arm: str, most: int) -> str:
     """The name, the word TRANSDUCTIVE below one that carries its dagger."""
     if not arm.endswith(DAGGER):
-        return short(arm, 34)
-    return f"{short(arm.removesuffix(DAGGER), 34)}\n{DAGGER} TRANSDUCTIVE"
+        return short(arm, most)
+    return f"{short(arm.removesuffix(DAGGER), most)}\n{DAGGER} TRANSDUCTIVE"
 
 
-def _axis(axes: Axes, numbers: ForestNumbers) -> None:
+def _axis(axes: Axes, numbers: ForestNumbers, *, wide: bool) -> None:
     """Differences in points, or those of traces in the metric itself, at round numbers."""
     from matplotlib.ticker import MaxNLocator
 
     points = in_points(numbers.metric)
     factor, coarse = (100, 0) if points else (1, 2)
     digits = coarse if numbers.reach > 0.03 else coarse + 1
-    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(8 if wide else 4, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(lambda x, _: number(x * factor, digits, sign=True))
-    unit = ", points" if points else ""
+    unit, between = ", points" if points else "", " " if wide else "\n"
     axes.set_xlabel(
-        f"difference in {title_of(numbers.metric)} to the base{unit} "
+        f"difference in {title_of(numbers.metric)} to the base{unit}{between}"
         f"(margin of {numbers.margin * factor:g} shaded)"
     )
 

@@ -17,6 +17,7 @@ from serlab.reports.figure import (
     PAPER,
     Absent,
     cost_axis,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -128,9 +129,10 @@ class Front:
         )
 
     def draw(self, numbers: FrontNumbers, width_in: float) -> Figure:
-        """Circles, the front as steps, and its variants' names at the right."""
+        """Circles, the front as steps, and its variants' names at the right, or at the foot."""
         n = min(len(numbers.front), MOST_NAMES)
-        figure = new_figure(width_in, max(2.8, 0.22 * n + 0.9) + 0.16 * bool(numbers.marks))
+        height = 2.6 + 0.16 * n if is_narrow(width_in) else max(2.8, 0.22 * n + 0.9)
+        figure = new_figure(width_in, height + 0.16 * bool(numbers.marks))
         axes = figure.add_subplot()
         title = title_of(numbers.metric)
         mark(figure, numbers.marks, f"Search by validation {title} and {numbers.title}")
@@ -140,7 +142,10 @@ class Front:
         axes.set_xlabel(numbers.title)
         axes.set_ylabel(f"validation {title}")
         quiet(axes, grid="y")
-        _names(axes, numbers.front[:MOST_NAMES])
+        if is_narrow(width_in):
+            _legend(figure, numbers.front[:MOST_NAMES])
+        else:
+            _names(axes, numbers.front[:MOST_NAMES])
         return figure
 
 
@@ -166,6 +171,15 @@ def _draw_points(axes: Axes, numbers: FrontNumbers) -> None:
 def _places(points: Iterable[SearchPoint]) -> Floats:
     """Cost and score of each point, (point, 2)."""
     return np.array([(p.cost, p.value) for p in points], np.float64).reshape(-1, 2)
+
+
+def _legend(figure: Figure, front: tuple[SearchPoint, ...]) -> None:
+    """The number and the name of each variant of the front, below the axes."""
+    from matplotlib.lines import Line2D
+
+    texts = [f"{point.order}  {short(label(point.arm), 44)}" for point in front]
+    handles = [Line2D([], [], linestyle="none", label=text) for text in texts]
+    figure.legend(handles=handles, loc="outside lower left", fontsize=7.5, handlelength=0)
 
 
 def _names(axes: Axes, front: tuple[SearchPoint, ...]) -> None:

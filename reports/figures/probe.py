@@ -14,6 +14,7 @@ from serlab.reports.figure import (
     MUTED,
     ORANGE,
     Absent,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -141,7 +142,8 @@ class Probe:
         left.set_yticks(range(n), [wrapped(row.arm, 30) for row in numbers.arms])
         left.set_ylim(n - 0.5, -0.5)
         left.set_xlabel(f"pooled {title_of(numbers.metric)}")
-        right.set_xlabel("speaker probe (dashed: chance)")
+        between = "\n" if is_narrow(width_in) else " "
+        right.set_xlabel(f"speaker probe{between}(dashed: chance)")
         for axes in (left, right):
             axes.tick_params(axis="y", length=0)
             quiet(axes, grid="x")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serlab.bench.metrics.categorical import per_class_recall
-from serlab.reports.figure import FIGURES, NO_CLASSES, Absent, mark, new_figure
+from serlab.reports.figure import FIGURES, NO_CLASSES, Absent, is_narrow, mark, new_figure
 from serlab.reports.heat import cells
 from serlab.reports.records import Block, Pooled
 from serlab.reports.words import clean, marks_of, number, short, tagged
@@ -21,6 +21,9 @@ Recalls = npt.NDArray[np.float64]
 
 DEEPEST = 0.2
 """Difference to the base at which the colour is deepest."""
+
+MOST_LEVEL = 3
+"""Classes whose names stand level beside each other in a single column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +111,16 @@ class Recall:
         mark(figure, numbers.marks, f"Recall by class, {short(numbers.corpus, 24)}")
         texts = [[number(value * 100, 0) for value in row] for row in numbers.recalls]
         cells(axes, numbers.differences, texts, deepest=DEEPEST, bold_first=numbers.has_base)
+        narrow = is_narrow(width) and n_classes > MOST_LEVEL
+        join = " " if narrow else "\n"
         heads = zip(numbers.labels, numbers.counts, strict=True)
-        axes.set_xticks(range(n_classes), [f"{short(label, 12)}\nn={n}" for label, n in heads])
-        axes.set_yticks(range(n_arms), [short(arm, 32) for arm in numbers.arms])
+        axes.set_xticks(range(n_classes), [f"{short(name, 12)}{join}n={n}" for name, n in heads])
+        axes.set_yticks(range(n_arms), [short(arm, 24 if narrow else 32) for arm in numbers.arms])
         axes.xaxis.tick_top()
+        if narrow:
+            axes.tick_params(axis="x", labelrotation=60)
+            for text in axes.get_xticklabels():
+                text.set(ha="left", rotation_mode="anchor")
         return figure
 
 

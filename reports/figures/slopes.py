@@ -16,6 +16,7 @@ from serlab.reports.figure import (
     ORANGE,
     Absent,
     columns_for,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -130,7 +131,7 @@ class Slopes:
     def draw(self, numbers: SlopesNumbers, width_in: float) -> Figure:
         """A small panel an arm: seeds at its left, speakers at its right."""
         n = len(numbers.arms)
-        n_columns = columns_for(n)
+        n_columns = columns_for(n, width_in)
         n_rows = -(-n // n_columns)
         figure = new_figure(width_in, 0.45 + 1.95 * n_rows + 0.16 * bool(numbers.marks))
         mark(
@@ -142,13 +143,15 @@ class Slopes:
         for axes in grid.flat[n:]:
             axes.set_visible(False)
         for axes, arm, estimate in zip(grid.flat, numbers.arms, numbers.estimates, strict=False):
-            _panel(axes, numbers, arm, estimate)
+            _panel(axes, numbers, arm, estimate, small=is_narrow(width_in))
         for axes in grid[:, 0]:
             axes.set_ylabel(title_of(numbers.metric))
         return figure
 
 
-def _panel(axes: Axes, numbers: SlopesNumbers, arm: str, estimate: Estimate) -> None:
+def _panel(
+    axes: Axes, numbers: SlopesNumbers, arm: str, estimate: Estimate, *, small: bool
+) -> None:
     for start, unit in ((0.0, "seed"), (1.6, "speaker")):
         for pair in numbers.of(arm, unit):
             up = pair.other >= pair.base
@@ -167,7 +170,8 @@ def _panel(axes: Axes, numbers: SlopesNumbers, arm: str, estimate: Estimate) -> 
     axes.set_xlim(-0.3, 2.9)
     quiet(axes, grid="y")
     title = f"{wrapped(arm, 22)}\n"
-    axes.set_title(title + interval(estimate, sign=True), fontsize=7.5, color=INK)
+    size = 6.6 if small else 7.5
+    axes.set_title(title + interval(estimate, sign=True), fontsize=size, color=INK)
 
 
 def _pairs(

@@ -15,6 +15,7 @@ from serlab.reports.figure import (
     INK,
     NO_TRACES,
     Absent,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -132,6 +133,8 @@ class Traces:
     def draw(self, numbers: TracesNumbers, width_in: float) -> Figure:
         """A column an utterance, a row a dimension."""
         n_rows, n_columns = len(numbers.labels), len(numbers.panels)
+        narrow = is_narrow(width_in)
+        between = "\n" if narrow else " "
         figure = new_figure(width_in, 0.8 + 1.15 * n_rows + 0.16 * bool(numbers.marks))
         title = f"Traces of {short(numbers.arm, 30)}, {short(numbers.corpus, 24)}"
         mark(figure, numbers.marks, title)
@@ -139,8 +142,9 @@ class Traces:
         for column, panel in zip(grid.T, numbers.panels, strict=True):
             for d, axes in enumerate(column):
                 _draw(axes, panel, d, numbers.rate_hz)
-            told = f"{panel.place}: CCC {number(panel.ccc, 2)}"
-            column[0].set_title(f"{short(panel.utterance, 26)}\n{told}", fontsize=7.5)
+            told = f"{panel.place}:{between}CCC {number(panel.ccc, 2)}"
+            name = short(panel.utterance, 12 if narrow else 26)
+            column[0].set_title(f"{name}\n{told}", fontsize=6.5 if narrow else 7.5)
             column[-1].set_xlabel("time, s" if numbers.rate_hz else "frame")
         for axes, label in zip(grid[:, 0], numbers.labels, strict=True):
             axes.set_ylabel(short(label, 16))

@@ -19,6 +19,7 @@ from serlab.reports.figure import (
     PAPER,
     Absent,
     cost_axis,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -271,17 +272,22 @@ class Tradeoff:
         )
 
     def draw(self, numbers: TradeoffNumbers, width_in: float) -> Figure:
-        """A panel a cost, sharing the axis of accuracy; names at the right."""
-        n = len(numbers.points)
-        figure = new_figure(width_in, max(2.9, 0.19 * n + 0.9) + 0.16 * bool(numbers.marks))
+        """A panel a cost, sharing the axis of accuracy; names at the right, or at the foot."""
+        n, n_costs, narrow = len(numbers.points), len(numbers.costs), is_narrow(width_in)
+        height = 0.5 + 1.5 * n_costs + 0.16 * n if narrow else max(2.9, 0.19 * n + 0.9)
+        figure = new_figure(width_in, height + 0.16 * bool(numbers.marks))
         title = title_of(numbers.metric)
         mark(figure, numbers.marks, f"{title} against cost, {numbers.corpus}")
-        grid = figure.subplots(1, len(numbers.costs), sharey=True, squeeze=False)[0]
+        shape = (n_costs, 1) if narrow else (1, n_costs)
+        grid = figure.subplots(*shape, sharey=True, squeeze=False).ravel()
         for axes, cost in zip(grid, numbers.costs, strict=True):
             _panel(axes, numbers, cost)
         _limit(grid[0], numbers)
         grid[0].set_ylabel(f"pooled {title}")
-        _names(grid[-1], numbers)
+        if narrow:
+            _legend(figure, numbers)
+        else:
+            _names(grid[-1], numbers)
         return figure
 
 
@@ -366,6 +372,19 @@ def _draw_point(axes: Axes, point: Point, cost: Value, index: int, *, filled: bo
 def _limit(axes: Axes, numbers: TradeoffNumbers) -> None:
     """Ends the axis of accuracy at the metric's range."""
     axes.set_ylim(top=min(axes.get_ylim()[1], found(numbers.metric).high + 0.02))
+
+
+def _legend(figure: Figure, numbers: TradeoffNumbers) -> None:
+    """The arms' names at the foot, the highest first."""
+    from matplotlib.lines import Line2D
+
+    order = sorted(range(len(numbers.points)), key=lambda i: -numbers.points[i].score.mean)
+    handles = []
+    for index in order:
+        colour, marker = _look(numbers.points[index], index)
+        name = short(numbers.points[index].arm, 44)
+        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", label=name))
+    figure.legend(handles=handles, loc="outside lower left", fontsize=7.5, labelspacing=0.35)
 
 
 def _names(axes: Axes, numbers: TradeoffNumbers) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -11,6 +12,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy import stats
 
 from serlab.bench.metrics.base import evaluate
@@ -115,14 +118,41 @@ def test_figure_has_the_same_bytes_again(
 
 
 @pytest.mark.parametrize("width", sorted(WIDTHS_IN))
-def test_figures_fit_every_venue(width: str, block: Block, rated: Block) -> None:
-    """Drawing at a column's or a slide's width keeps that width at most and does not raise."""
-    names = dict.fromkeys(("forest", "recall", "confusion"), block)
-    names |= dict.fromkeys(("dimensions", "probe", "traces"), rated)
+@pytest.mark.parametrize(("name", "which"), ONCE)
+def test_figures_fit_every_venue(
+    name: str, which: str, width: str, request: pytest.FixtureRequest
+) -> None:
+    """No text is cut off at the edges, or lies on the next of its axis, at any venue's width."""
+    held = numbers(name, request.getfixturevalue(which))
     with style("x"):
-        for name, held in names.items():
-            figure = FIGURES.load(name)().draw(numbers(name, held), WIDTHS_IN[width])
-            assert figure.get_figwidth() <= WIDTHS_IN[width] + 1e-9
+        figure = FIGURES.load(name)().draw(held, WIDTHS_IN[width])
+        for _ in range(3):
+            figure.draw_without_rendering()
+        assert figure.get_figwidth() <= WIDTHS_IN[width] + 1e-9
+        slack = figure.dpi / 72 * 2
+        for text in figure.findobj(Text):
+            box = text.get_window_extent()
+            if text not in unseen(figure) and text.get_text().strip() and box.width:
+                assert -slack <= box.x0, text
+                assert box.x1 <= figure.bbox.x1 + slack, text
+        for axes in figure.axes:
+            shown = [t for t in axes.get_xticklabels() if t not in unseen(figure)]
+            level = [t for t in shown if t.get_text().strip() and not t.get_rotation()]
+            boxes = [t.get_window_extent() for t in level if "\n" not in t.get_text()]
+            for one, other in pairwise(sorted(boxes, key=lambda box: box.x0)):
+                assert one.x1 <= other.x0 + slack, level
+
+
+def unseen(figure: Figure) -> set[Text]:
+    """Texts of panels that are not shown, and labels of ticks beyond an axis's end."""
+    found = {t for axes in figure.axes if not axes.get_visible() for t in axes.findobj(Text)}
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if not low - 1e-9 <= tick.get_loc() <= high + 1e-9:
+                    found |= {tick.label1, tick.label2}
+    return found
 
 
 def test_no_name_is_cut_off_at_the_edge(rated: Block) -> None:
