@@ -440,7 +440,7 @@ def test_ticks_of_the_forest_say_where_they_are(reach: float) -> None:
         figure = new_figure(WIDTHS_IN["double"], 2.0)
         axes = figure.subplots()
         axes.set_xlim(-reach, reach)
-        _axis(axes, held)  # type: ignore[arg-type]
+        _axis(axes, held, wide=True)  # type: ignore[arg-type]
         figure.canvas.draw()
     labels = [text.get_text().replace(MINUS, "-") for text in axes.get_xticklabels()]
     assert len(labels) >= 3
