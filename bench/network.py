@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from torch import Tensor
 
 from serlab.bench.data import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Where a network looks in one of its inputs, on a grid as fine as the input's or coarser."""
+
+    weights: Callable[[], Tensor]
+    """Gives numbers from 0, whose scale does not matter: (item, step), (item, step, band), or
+    (item, class, step, band) where each class is looked for in places of its own. It is called
+    where a map is to be kept and nowhere else, so that it costs a training nothing."""
+    frames: int = 1
+    """Frames of the input in a step; the first step begins with the first frame."""
+    bins: int = 1
+    """Values of a frame in a band. A step without bands looks at all values alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """How much each of several streams counts, frame by frame."""
+
+    names: tuple[str, ...]
+    weights: Tensor
+    """(item, frame, stream); rows sum to 1, or to 0 where no frame is."""
+    rate_hz: float
+    """Frames per second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +47,17 @@ class Output:
     opposed: Tensor | None = None
     """(item, dimension): what an adversary acts on, or would, where it is not the embedding."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
-    """Whatever else can be looked at, such as attention maps (item, frequency, time)."""
+    """Whatever else the losses or a reader may ask for."""
+    attention: Mapping[str, Attention] = field(default_factory=dict)
+    """By input: where the network looks in it."""
+    streams: Streams | None = None
+    """How much each stream counts, where several are fused by weights."""
 
     def float(self) -> Output:
         """The same in single precision, as losses want it."""
         extras = {n: x.float() if x.is_floating_point() else x for n, x in self.extras.items()}
-        return Output(
+        return replace(
+            self,
             scores=self.scores.float(),
             embedding=self.embedding.float(),
             opposed=None if self.opposed is None else self.opposed.float(),

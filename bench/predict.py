@@ -35,12 +35,12 @@ def predict(
         batch_size: segments at a time; dialogues are not cut.
         bf16: computes in bfloat16.
     """
-    outputs = _outputs(network, items, device, stage, batch_size, bf16)
+    found = outputs(network, items, device, stage=stage, batch_size=batch_size, bf16=bf16)
     if items.rated:
-        return _values(items, outputs)
+        return _values(items, found)
     total = np.zeros((len(items.utterances), len(items.labels)))
     count = np.zeros((len(items.utterances), 1))
-    for chosen, output, _ in outputs:
+    for chosen, output, _ in found:
         where = [index for index, _ in chosen]
         np.add.at(total, where, output.scores.float().softmax(dim=1).cpu().numpy())
         np.add.at(count, where, 1)
@@ -52,7 +52,7 @@ def embed(network: nn.Module, items: Items, device: torch.device) -> FloatArray:
     """The vectors that an adversary acts on, or would: (utterance, value), means over segments."""
     total: dict[int, FloatArray] = {}
     count: dict[int, int] = {}
-    for chosen, output, _ in _outputs(network, items, device, "", 64, False):
+    for chosen, output, _ in outputs(network, items, device):
         vectors = output.embedding if output.opposed is None else output.opposed
         held = vectors.float().cpu().numpy()
         for (index, _), values in zip(chosen, held, strict=True):
@@ -61,14 +61,14 @@ def embed(network: nn.Module, items: Items, device: torch.device) -> FloatArray:
     return np.stack([total[i] / count[i] for i in range(len(items.scored))])
 
 
-def _values(items: Items, outputs: Iterator[tuple[Sequence[Place], Output, Batch]]) -> FloatArray:
+def _values(items: Items, found: Iterator[tuple[Sequence[Place], Output, Batch]]) -> FloatArray:
     """(row, dimension): the frames of the scored utterances."""
     assert items.rated is not None
     lengths = [len(items.rated.traces.get(u.id, ())) for u in items.utterances]
     ends = np.cumsum(lengths)
     total = np.zeros((int(ends[-1]), len(items.labels)))
     count = np.zeros((len(total), 1))
-    for chosen, output, batch in outputs:
+    for chosen, output, batch in found:
         for row, (index, start) in enumerate(chosen):
             real = int(batch.trace_mask[row].sum())
             first = int(ends[index]) - lengths[index] + round(start * items.rated.rate_hz)
@@ -79,12 +79,18 @@ def _values(items: Items, outputs: Iterator[tuple[Sequence[Place], Output, Batch
     return means
 
 
-def _outputs(
-    network: nn.Module, items: Items, device: torch.device, stage: str, size: int, bf16: bool
+def outputs(
+    network: nn.Module,
+    items: Items,
+    device: torch.device,
+    *,
+    stage: str = "",
+    batch_size: int = 64,
+    bf16: bool = False,
 ) -> Iterator[tuple[Sequence[Place], Output, Batch]]:
-    """All segments, batch by batch."""
+    """What the network gives for all segments, batch by batch; arguments as of `predict`."""
     network.eval()
-    for chosen in _in_order(items, size):
+    for chosen in _in_order(items, batch_size):
         batch = items.batch(chosen, stage=stage).to(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             output = network(batch)

@@ -34,6 +34,8 @@ from serlab.bench.contracts import (
 )
 from serlab.bench.data import Arrays, Items, Normaliser, Rated, class_weights
 from serlab.bench.errors import BadValue
+from serlab.bench.insight import write_insight
+from serlab.bench.looks import Look, insight_of
 from serlab.bench.meters.memory import peak_memory
 from serlab.bench.perturb import copy_ids
 from serlab.bench.predict import embed, predict
@@ -130,10 +132,12 @@ def run_fold(
     bench: Bench,
     device: str = "cpu",
     keep: Keep | None = None,
+    look: Look | None = None,
 ) -> FoldResult:
     """Trains and tests one fold; whatever goes wrong becomes a result that says so.
 
-    What it has trained is kept where ``keep`` says so.
+    What it has trained is kept where ``keep`` says so, and a look inside it where ``look`` does.
+    A look changes no result, is no part of what training cost, and loses nothing where it fails.
     """
     blank = FoldResult(
         trial=spec.key,
@@ -144,24 +148,32 @@ def run_fold(
         seed=spec.seed,
         status=Status.FAILED,
     )
+    fitted = None
     wall, cpu = time.perf_counter(), time.process_time()
     with peak_memory(device) as measurements:
         try:
-            where = torch.device(device)
-            result, found = _fit(blank, fold, system, bench, where, spec.max_epochs, keep)
+            fitted = _fit(spec, fold, system, bench, torch.device(device))
+            result, found = _tested(blank, fitted, bench, torch.device(device))
             measurements.update(found)
+            if keep is not None:
+                save(keep, fitted.built, fitted.sizes, fitted.normaliser)
         except Diverged as error:
             result = replace(blank, status=Status.DIVERGED, reason=str(error))
         except Exception as error:
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            reason = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
-            result = replace(blank, reason=reason)
+            result = replace(blank, reason=_told(error))
         took = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     for name, spent in took.items():
         apart = measurements.get(f"conditions_{name}")
         rest = spent - (apart.value or 0.0 if apart else 0.0)
         measurements[f"train_{name}"] = Measurement(value=rest, unit="s")
+    if look is not None and fitted is not None and result.status is Status.COMPLETED:
+        result = replace(result, reason=_looked(look, fitted, system, torch.device(device)))
     return replace(result, measurements=measurements)
+
+
+def _told(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
 
 
 def untrained(blank: FoldResult, reason: str) -> FoldResult:
@@ -173,65 +185,98 @@ def untrained(blank: FoldResult, reason: str) -> FoldResult:
     return replace(blank, status=Status.FAILED, reason=reason, measurements=nothing)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Fitted:
+    """What a training came to, before it is tested."""
+
+    built: Any  # as System.build
+    sizes: Sizes
+    parts: Mapping[Part, Items]
+    normaliser: Normaliser
+    seed: int
+    epoch: int | None = None
+    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def judged(self) -> dict[str, Items]:
+        """The parts that are predicted, by name."""
+        return {p: self.parts[p] for p in (Part.TEST, Part.VALIDATION) if self.parts[p].scored}
+
+
 def _fit(
-    blank: FoldResult,
-    fold: Fold,
-    system: System,
-    bench: Bench,
-    device: torch.device,
-    max_epochs: int,
-    keep: Keep | None,
-) -> tuple[FoldResult, dict[str, Measurement]]:
-    """The result with its status, curves and predictions, and what was measured on the way."""
+    spec: TrialSpec, fold: Fold, system: System, bench: Bench, device: torch.device
+) -> _Fitted:
+    """What is built for a fold, trained on it."""
     parts, streams = fold_items(fold, system, bench)
-    judged: dict[str, Items] = {
-        part: parts[part] for part in (Part.TEST, Part.VALIDATION) if parts[part].scored
-    }
     train = streams["train"]
-    seed = seed_of(blank.seed, bench.corpus.name, fold.name)
+    seed = seed_of(spec.seed, bench.corpus.name, fold.name)
+    sizes = bench.sizes(len(train.speakers), len(train.corpora))
     with torch_seeded(seed, "weights"):
-        sizes = bench.sizes(len(train.speakers), len(train.corpora))
         built = system.build(sizes)
-    stages = tuple(_shortened(stage, max_epochs) for stage in system.stages())
-    measured: dict[str, Measurement] = {}
-    curves: Mapping[str, tuple[float, ...]] = {}
-    epoch = None
-    if stages:
-        trainer = Trainer(
-            streams=streams,
-            validation=judged.get(Part.VALIDATION),
-            augmentation=system.augmentation(),
-            selection=bench.split.protocol.selection,
-            seed=seed,
-            device=device,
-        )
-        trained = trainer.run(built.to(device), stages)
-        curves, epoch = trained.curves, trained.chosen_epoch
-        if bench.split.protocol.speaker_probe:
-            labelled = parts[Part.TRAIN]
-            speakers = [u.speaker for u in labelled.scored]
-            measured = speaker_probe(embed(built, labelled, device), speakers)
-    else:
+    fitted = _Fitted(built=built, sizes=sizes, parts=parts, normaliser=train.normaliser, seed=seed)
+    stages = tuple(_shortened(stage, spec.max_epochs) for stage in system.stages())
+    if not stages:
         inputs, truth = vectors(parts[Part.TRAIN])
         built.fit(inputs, truth, seed % 2**31)
+        return fitted
+    trainer = Trainer(
+        streams=streams,
+        validation=fitted.judged().get(Part.VALIDATION),
+        augmentation=system.augmentation(),
+        selection=bench.split.protocol.selection,
+        seed=seed,
+        device=device,
+    )
+    trained = trainer.run(built.to(device), stages)
+    return replace(fitted, epoch=trained.chosen_epoch, curves=trained.curves)
+
+
+def _tested(
+    blank: FoldResult, fitted: _Fitted, bench: Bench, device: torch.device
+) -> tuple[FoldResult, dict[str, Measurement]]:
+    """The result with its status, curves and predictions, and what was measured on the way."""
+    built, tested = fitted.built, fitted.parts[Part.TEST]
+    measured = _probed(fitted, bench, device)
+    judged = fitted.judged()
     scores = {part: scores_of(built, items, device) for part, items in judged.items()}
     asked = time.perf_counter(), time.process_time()
-    for part, items in _under_conditions(parts[Part.TEST], bench):
-        judged[part], scores[part] = parts[Part.TEST], scores_of(built, items, device)
+    for part, items in _under_conditions(tested, bench):
+        judged[part], scores[part] = tested, scores_of(built, items, device)
     if bench.conditioned:
         measured["conditions_wall"] = Measurement(value=time.perf_counter() - asked[0], unit="s")
         measured["conditions_cpu"] = Measurement(value=time.process_time() - asked[1], unit="s")
-    predicted = predictions(judged, scores)
-    if keep is not None:
-        save(keep, built, sizes, train.normaliser)
     result = replace(
         blank,
         status=Status.COMPLETED,
-        chosen_epoch=epoch,
-        curves=curves,
-        predictions=predicted,
+        chosen_epoch=fitted.epoch,
+        curves=fitted.curves,
+        predictions=predictions(judged, scores),
     )
     return result, measured
+
+
+def _probed(fitted: _Fitted, bench: Bench, device: torch.device) -> dict[str, Measurement]:
+    """How much of the speakers a network's embeddings hold, where the protocol asks for that."""
+    if not (bench.split.protocol.speaker_probe and isinstance(fitted.built, nn.Module)):
+        return {}
+    labelled = fitted.parts[Part.TRAIN]
+    speakers = [u.speaker for u in labelled.scored]
+    return speaker_probe(embed(fitted.built, labelled, device), speakers)
+
+
+def _looked(look: Look, fitted: _Fitted, system: System, device: torch.device) -> str:
+    """Keeps a look inside a training beside its untrained control; why not, where it cannot."""
+
+    def control() -> nn.Module:
+        with torch_seeded(fitted.seed, "control"):
+            built: nn.Module = system.build(fitted.sizes)
+        return built.to(device)
+
+    try:
+        found = insight_of(look, fitted.built, control, fitted.parts, device)
+        write_insight(look.path, found)
+    except Exception as error:
+        return f"no look inside it was kept: {_told(error)}"
+    return ""
 
 
 def fold_items(

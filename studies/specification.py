@@ -110,6 +110,26 @@ class Meters:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Insight:
+    """What is kept of one training of every arm on every corpus, to look inside it.
+
+    It is the training of the study's first seed on the corpus's first fold. Beside the trained
+    network a control is shown: one of the same settings that was never trained.
+    """
+
+    embeddings: bool = True
+    """Whether the embeddings of its training, validation and test utterances are kept."""
+    utterances: int = 4
+    """Test utterances of which attention and stream weights are kept: the first by id of each
+    class in turn, or the first by id where traces are recognised."""
+
+    def __post_init__(self) -> None:
+        """Checks the count."""
+        if self.utterances < 0:
+            raise BadValue("insight.utterances", self.utterances, "an integer of at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """Everything that a study file says, defaults included."""
 
@@ -130,6 +150,8 @@ class Study:
     max_epochs: int = 0
     keep_models: bool = False
     """Whether every trained model is kept in the run's folder; no part of what its results are."""
+    insight: Insight | None = None
+    """What is kept to look inside a training; no part of what its results are."""
     conditions: tuple[str, ...] = ()
     """Audio conditions that every test part is predicted under as well, in order of name."""
     groups: tuple[str, ...] = ()
@@ -210,7 +232,7 @@ def parse(table: Table, name: str) -> Study:
     simple = {"name", "question", "seeds", "metric", "margin", "level", "max_epochs", "groups",
               "keep_models"}  # fmt: skip
     tables = {"base", "arms", "baselines", "corpora", "outside", "protocol", "resources", "meters",
-              "robustness"}  # fmt: skip
+              "robustness", "insight"}  # fmt: skip
     for key in table:
         if key not in simple | tables | set(DESIGNS):
             raise UnknownName("key of a study", key, simple | tables | set(DESIGNS))
@@ -240,6 +262,7 @@ def parse(table: Table, name: str) -> Study:
             },
             "protocol": build(ProtocolSpec, table.get("protocol", {}), "protocol"),
             "conditions": _conditions(table.get("robustness", {})),
+            "insight": build(Insight, table["insight"], "insight") if "insight" in table else None,
             "resources": build(Resources, table.get("resources", {}), "resources"),
             "meters": build(
                 Meters, listed(table.get("meters", {}), "seconds", (int, float)), "meters"

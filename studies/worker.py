@@ -24,6 +24,7 @@ from serlab.bench.contracts import (
     digest,
     plain,
 )
+from serlab.bench.looks import Look
 from serlab.bench.meters.environment import fingerprint
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.store import Store
@@ -94,6 +95,7 @@ class FoldTrainable(tune.Trainable):
         wanted = {f"{job.trial.key}-{fold.name}" for job, fold in self.work}
         records = (r for r in self.store.records() if r.cell in wanted)
         self.known = {r.cell: r for r in records if r.status is not Status.FAILED}
+        self.designed = "arm" in config
         self.cost = self._cost(config)
         self.done = 0
         self.total = 0.0
@@ -135,7 +137,8 @@ class FoldTrainable(tune.Trainable):
         conditions = self.plan.conditions(system)
         bench = bench_for(job.ground, system, Cache(self.order.cache), conditions)
         keep = self._keep(job, fold) if self.plan.study.keep_models else None
-        result = run_fold(job.trial, job.arm, fold, system, bench, self.order.device, keep)
+        look = self._look(job, fold)
+        result = run_fold(job.trial, job.arm, fold, system, bench, self.order.device, keep, look)
         return self._keep_record(result)
 
     def _keep_record(self, result: FoldResult) -> FoldResult:
@@ -143,6 +146,15 @@ class FoldTrainable(tune.Trainable):
         result = replace(result, environment=environment)
         self.store.append(result)
         return result
+
+    def _look(self, job: Job, fold: Fold) -> Look | None:
+        """Where a look inside goes: of an arm's training of the first seed on the first fold."""
+        study = self.plan.study
+        first = study.seeds[0], job.ground.split.folds[0]
+        if study.insight is None or not self.designed or (job.trial.seed, fold) != first:
+            return None
+        path = self.store.insight_path(f"{job.trial.key}-{fold.name}")
+        return Look(path=path, **vars(study.insight))
 
     def _keep(self, job: Job, fold: Fold) -> Keep:
         """Where the model goes, with all that its corpus is read from again."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from serlab.bench.contracts import FeatureSpec, Sizes, TrainingSettings, setting
 from serlab.bench.data import Batch
-from serlab.bench.network import Output
+from serlab.bench.network import Attention, Output
 from serlab.models.components.losses import emotion_loss
 from serlab.models.system import BaseSystem
 from serlab.models.variant import OPTIONS, SYSTEMS
@@ -74,9 +74,8 @@ class Network(nn.Module):
         """Scores of a batch of images (item, frame, band)."""
         frames = self.frame(batch.inputs["image"]).relu()
         embedding, weights = self.pooling(frames, batch.masks["image"])
-        return Output(
-            scores=self.classes(embedding), embedding=embedding, extras={"attention": weights}
-        )
+        looks = {} if weights is None else {"image": Attention(weights=lambda: weights)}
+        return Output(scores=self.classes(embedding), embedding=embedding, attention=looks)
 
     def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
         """Cross-entropy of the emotions."""

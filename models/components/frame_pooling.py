@@ -1,7 +1,8 @@
 """Frame pooling: how the frames of a segment become one vector.
 
 Every option takes ``n_in`` and gives a module ``(frames (item, frame, value), mask (item, frame))
--> (vector (item, n_out), weights (item, frame))`` with ``n_out`` as attribute.
+-> (vector (item, n_out), weights (item, frame))`` with ``n_out`` as attribute. The weights are
+None where all frames count alike.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from serlab.models.components.masks import masked_mean, masked_softmax
 from serlab.models.variant import OPTIONS
 
-Pooled = tuple[Tensor, Tensor]
+Pooled = tuple[Tensor, Tensor | None]
 
 
 @OPTIONS.register("frame_pooling.mean", source="a plain CNN", tag="I")
@@ -24,8 +25,8 @@ class Mean(nn.Module):
         self.n_out = n_in
 
     def forward(self, frames: Tensor, mask: Tensor) -> Pooled:
-        """The mean and equal weights."""
-        return masked_mean(frames, mask), mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
+        """The mean."""
+        return masked_mean(frames, mask), None
 
 
 @OPTIONS.register("frame_pooling.max", source="a plain CNN", tag="I")

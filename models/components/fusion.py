@@ -4,7 +4,7 @@ Every option is made as ``option(widths, width, heads=, dropout=)``, one of ``wi
 modality, and called with the vectors (item, step, value), a mask (item, step) of the real steps,
 and, where a modality can be missing, one mask (item, step) for each that says where it is there.
 It gives the fused vectors (item, step, width) and the weights of the modalities (item, step,
-modality), which sum to 1; an option without weights tells equal shares.
+modality), which sum to 1; an option without weights tells equal shares, and ``weighs`` is false.
 
 What is masked or missing has no influence on anything, and no weight; fused vectors are 0 at the
 masked steps. ``uses`` says which of two modalities an option reads: a system need not ask for the
@@ -37,6 +37,7 @@ class Fusion(nn.Module):
     """
 
     uses: tuple[int, ...] = (0, 1)
+    weighs = False
     rectified = False
 
     def __init__(
@@ -85,6 +86,8 @@ def _weighted(x: Tensor, weights: Tensor) -> Tensor:
 class Attention(Fusion):
     """Weights by a shared u = Wx and w'tanh(u), softmax over modalities; the sum of weighted u."""
 
+    weighs = True
+
     def __init__(
         self, widths: Sequence[int], width: int, *, heads: int = 4, dropout: float = 0.0
     ) -> None:
@@ -106,6 +109,7 @@ class ScoreAttention(Fusion):
     The score has no bias: the softmax would cancel it.
     """
 
+    weighs = True
     rectified = True
 
     def __init__(
@@ -186,6 +190,8 @@ class Gated(Fusion):
     has all raw ones, which would triple the parameters. A modality's weight is its share of the
     gates' sum.
     """
+
+    weighs = True
 
     def __init__(
         self, widths: Sequence[int], width: int, *, heads: int = 4, dropout: float = 0.0

@@ -4,19 +4,26 @@ The attention of Li et al. (Interspeech 2018) is the rank-1 second-order pooling
 Ramanan (NeurIPS 2017): a bottom-up map says where to look, class-specific top-down maps say what
 each place speaks for, and their product is averaged over places.
 
-Every option takes ``(n_channels, n_classes)`` and gives ``(scores, embedding, attention)`` for a
-map and a mask (item, time), shapes (item, class), (item, channel), (item, frequency, time).
-Masked frames have no part in any of them; ``n_embedding`` tells the embedding's values.
+Every option takes ``(n_channels, n_classes)`` and gives ``(scores, embedding, look)`` for a map and
+a mask (item, time), shapes (item, class) and (item, channel). Masked frames have no part in any of
+them; ``n_embedding`` tells the embedding's values.
+
+``look()`` gives the attention to be shown, numbers from 0: (item, frequency, time), or
+(item, class, frequency, time) where it depends on the class. It is None where all places count
+alike, and computes nothing before it is called.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from serlab.models.variant import OPTIONS
 
-Pooled = tuple[Tensor, Tensor, Tensor]
+Look = Callable[[], Tensor] | None
+Pooled = tuple[Tensor, Tensor, Look]
 RANK = 3
 
 
@@ -29,16 +36,19 @@ class Pooling(nn.Module):
         self.top_down = nn.Conv2d(n_channels, n_classes, 1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Pooled:
-        """Scores, embedding and attention."""
-        places = mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
-        weights = self.weigh(x.float(), places)
+        """Scores, embedding and look."""
+        weights = self.weigh(x.float(), _places(x, mask))
         embedding = torch.einsum("bcp,bp->bc", x.float().flatten(2), weights)
         scores = self.top_down(embedding[:, :, None, None])[:, :, 0, 0]
-        return scores, embedding, _map(weights, x)
+        return scores, embedding, self.look(x, weights)
 
     def weigh(self, x: Tensor, places: Tensor) -> Tensor:
         """Weight of each place, (item, place)."""
         raise NotImplementedError
+
+    def look(self, x: Tensor, weights: Tensor) -> Look:
+        """What makes the attention from the map and the weights of its places, if anything."""
+        return None
 
 
 class BottomUp(Pooling):
@@ -52,6 +62,15 @@ class BottomUp(Pooling):
         """The bottom-up map, (item, place), with masked places filled."""
         values: Tensor = self.bottom_up(x).float().flatten(1).masked_fill(~places, fill)
         return values
+
+    def look(self, x: Tensor, weights: Tensor) -> Look:
+        """What each place says for each class."""
+        return lambda: _evidence(self.product(x, weights), x)
+
+    def product(self, x: Tensor, weights: Tensor) -> Tensor:
+        """The bottom-up map times the top-down maps, without bias: (item, class, place)."""
+        kernel = self.top_down.weight.flatten(1)
+        return torch.einsum("kc,bcp,bp->bkp", kernel, x.float().flatten(2), weights)
 
 
 @OPTIONS.register("pooling.attention", source="Li et al., Interspeech 2018", tag="N")
@@ -101,18 +120,18 @@ class AttentionClassSoftmax(BottomUp):
 
     def forward(self, x: Tensor, mask: Tensor) -> Pooled:
         """Scores of the product of the two maps."""
-        places = mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
-        weights = self.weigh(x.float(), places)
+        weights = self.weigh(x.float(), _places(x, mask))
         maps = self.top_down(x).float().flatten(2).softmax(dim=1)
         embedding = torch.einsum("bcp,bp->bc", x.float().flatten(2), weights)
-        return torch.einsum("bkp,bp->bk", maps, weights), embedding, _map(weights, x)
+        scores = torch.einsum("bkp,bp->bk", maps, weights)
+        return scores, embedding, lambda: _evidence(maps * weights[:, None], x)
 
 
 @OPTIONS.register("pooling.attention_rank_3", source="Girdhar and Ramanan, NeurIPS 2017", tag="C")
 class AttentionRank3(nn.Module):
     """Second-order pooling of rank 3: the sum of three pairs of raw maps, `attention_no_softmax`.
 
-    The embedding is that of all pairs, the attention shown their mean.
+    The embedding is that of all pairs, and so is the attention.
     """
 
     def __init__(self, n_channels: int, n_classes: int) -> None:
@@ -125,7 +144,16 @@ class AttentionRank3(nn.Module):
         found = [pair(x, mask) for pair in self.pairs]
         scores = torch.stack([one[0] for one in found]).sum(dim=0)
         embedding = torch.cat([one[1] for one in found], dim=1)
-        return scores, embedding, torch.stack([one[2] for one in found]).mean(dim=0)
+        return scores, embedding, lambda: _evidence(self.product(x, mask), x)
+
+    def product(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The sum of the pairs' products, (item, class, place)."""
+        places, values = _places(x, mask), x.float()
+        each = [pair.product(x, pair.weigh(values, places)) for pair in self._each()]
+        return torch.stack(each).sum(dim=0)
+
+    def _each(self) -> list[AttentionNoSoftmax]:
+        return [pair for pair in self.pairs if isinstance(pair, AttentionNoSoftmax)]
 
 
 @OPTIONS.register("pooling.bottom_up", source="Li et al., Interspeech 2018", tag="I")
@@ -146,9 +174,13 @@ class BottomUpOnly(BottomUp):
 
     def forward(self, x: Tensor, mask: Tensor) -> Pooled:
         """The pooled vector goes through a hidden layer before the classes."""
-        _, pooled, weights = super().forward(x, mask)
+        _, pooled, look = super().forward(x, mask)
         embedding = self.hidden(pooled).relu()
-        return self.top_down(embedding[:, :, None, None])[:, :, 0, 0], embedding, weights
+        return self.top_down(embedding[:, :, None, None])[:, :, 0, 0], embedding, look
+
+    def look(self, x: Tensor, weights: Tensor) -> Look:
+        """The bottom-up map."""
+        return lambda: _map(weights, x)
 
 
 @OPTIONS.register("pooling.top_down", source="Li et al., Interspeech 2018", tag="I")
@@ -159,13 +191,12 @@ class TopDownOnly(Pooling):
     """
 
     def forward(self, x: Tensor, mask: Tensor) -> Pooled:
-        """Scores by each class's own attention; the attention shown is the classes' mean."""
+        """Scores by each class's own attention; the embedding is by their mean."""
         maps = self.top_down(x).float().flatten(2)
-        places = mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
-        weights = maps.masked_fill(~places[:, None], -torch.inf).softmax(dim=2)
+        weights = maps.masked_fill(~_places(x, mask)[:, None], -torch.inf).softmax(dim=2)
         mean = weights.mean(dim=1)
         embedding = torch.einsum("bcp,bp->bc", x.float().flatten(2), mean)
-        return (weights * maps).sum(dim=2), embedding, _map(mean, x)
+        return (weights * maps).sum(dim=2), embedding, lambda: _map(weights, x)
 
 
 @OPTIONS.register("pooling.mean", source="Li et al., Interspeech 2018", tag="A")
@@ -188,13 +219,13 @@ class MeanDeviation(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Pooled:
         """Scores of the two moments; every place weighs the same."""
-        places = mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
+        places = _places(x, mask)
         weights = places.float() / places.sum(dim=1, keepdim=True)
         values = x.float().flatten(2)
         mean = torch.einsum("bcp,bp->bc", values, weights)
         square = torch.einsum("bcp,bp->bc", (values - mean.unsqueeze(2)) ** 2, weights)
         embedding = torch.cat([mean, (square + 1e-6).sqrt()], dim=1)
-        return self.classes(embedding), embedding, _map(weights, x)
+        return self.classes(embedding), embedding, None
 
 
 @OPTIONS.register("pooling.max", source="Li et al., Interspeech 2018", tag="A")
@@ -203,14 +234,33 @@ class Max(Pooling):
 
     def forward(self, x: Tensor, mask: Tensor) -> Pooled:
         """Scores of the largest value of each channel."""
-        places = mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
-        values = x.float().flatten(2).masked_fill(~places[:, None], -torch.inf)
+        values = x.float().flatten(2).masked_fill(~_places(x, mask)[:, None], -torch.inf)
         embedding, where = values.max(dim=2)
-        hits = torch.zeros_like(values[:, 0]).scatter_add_(1, where, torch.ones_like(embedding))
         scores = self.top_down(embedding[:, :, None, None])[:, :, 0, 0]
-        return scores, embedding, _map(hits / values.shape[1], x)
+        return scores, embedding, lambda: _hits(where, x)
+
+
+def _places(x: Tensor, mask: Tensor) -> Tensor:
+    """(item, place), true where a place of the map is real."""
+    return mask[:, None, :].expand(-1, x.shape[2], -1).flatten(1)
 
 
 def _map(weights: Tensor, x: Tensor) -> Tensor:
-    """Weights of places (item, place) as a map (item, frequency, time)."""
-    return weights.reshape(len(x), *x.shape[2:])
+    """Weights of places (item, ..., place) as maps (item, ..., frequency, time)."""
+    return weights.reshape(*weights.shape[:-1], *x.shape[2:])
+
+
+def _evidence(product: Tensor, x: Tensor) -> Tensor:
+    """What each place says for each class beyond the classes' mean, and not less than 0.
+
+    A class's score is the sum of its product (item, class, place), and what all classes have in
+    common changes no prediction. What speaks against a class is cut, as in Grad-CAM (Selvaraju
+    et al., ICCV 2017).
+    """
+    return _map((product - product.mean(dim=1, keepdim=True)).relu(), x)
+
+
+def _hits(where: Tensor, x: Tensor) -> Tensor:
+    """How many channels (item, channel) have their maximum in each place."""
+    none = torch.zeros(len(x), x.shape[2:].numel(), device=x.device)
+    return _map(none.scatter_add(1, where, torch.ones_like(where, dtype=none.dtype)), x)

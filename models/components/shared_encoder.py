@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from serlab.models.components.temporal_attention import TransformerSettings
+from serlab.models.components.spatial_attention import SpatialAttention
+from serlab.models.components.temporal_attention import Transformer, TransformerSettings
 from serlab.models.variant import OPTIONS
 
 Load = Callable[[str], Any]  # a class or function, as the slot says
@@ -25,6 +26,8 @@ RESNET = (64, 128, 256, 512)
 """Channels of the four stages of ResNet-18."""
 WIDE = 8
 """Layers of ResNet-18, of 12, that are faster with channels last: large maps of few channels."""
+STRIDE = 16
+"""Frames and bands from one place of MDSCM's last map to the next; the first is about frame 0."""
 
 
 class EncoderSettings(TransformerSettings, Protocol):
@@ -68,12 +71,38 @@ class Trunk(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """A vector a map."""
-        x = self.stem(_image(maps))
+        vectors: Tensor = self.temporal(_steps(self.attention(self._places(maps)))).mean(dim=1)
+        return vectors
+
+    def _places(self, maps: Tensor) -> Tensor:
+        """The last map, (map, channel, time, frequency)."""
+        x: Tensor = self.stem(_image(maps))
         for block in self.blocks:
             x = self.dropout(block(x))
-        steps = self.attention(x).transpose(1, 2).flatten(2)
-        vectors: Tensor = self.temporal(steps).mean(dim=1)
-        return vectors
+        return x
+
+    @property
+    def attends(self) -> bool:
+        """Whether places or steps are weighed."""
+        return isinstance(self.temporal, Transformer) or any(
+            isinstance(part, SpatialAttention) for part in self.attention
+        )
+
+    def looks(self, maps: Tensor) -> Tensor:
+        """Spatial times temporal attention on the frames and bands of the maps, as far as it has
+        either: (map, time, frequency).
+        """
+        x = self._places(maps)
+        weights = torch.ones_like(x[:, 0])
+        for part in self.attention:
+            weights = part.gates(x)[:, 0] if isinstance(part, SpatialAttention) else weights
+            x = part(x)
+        if isinstance(self.temporal, Transformer):
+            weights = weights * self.temporal.looks(_steps(x)).unsqueeze(2)
+        for dim in (1, 2):
+            about = torch.arange(maps.shape[dim], device=x.device).add(STRIDE // 2) // STRIDE
+            weights = weights.index_select(dim, about.clamp(max=weights.shape[dim] - 1))
+        return weights
 
 
 class _Block(nn.Module):
@@ -97,6 +126,11 @@ class _Block(nn.Module):
         rectified = F.relu(x) if self.opens else x
         joined: Tensor = self.body(rectified) + self.residual(x, rectified)
         return joined
+
+
+def _steps(x: Tensor) -> Tensor:
+    """(map, channel, time, frequency) as (map, step, value)."""
+    return x.transpose(1, 2).flatten(2)
 
 
 def _stem_layer(n_in: int, n_out: int, kernel: int) -> tuple[nn.Module, ...]:

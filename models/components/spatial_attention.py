@@ -27,5 +27,9 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map, each place times a number in (0, 1)."""
+        return x * self.gates(x)
+
+    def gates(self, x: Tensor) -> Tensor:
+        """The numbers, (map, 1, time, frequency)."""
         seen = torch.stack([x.amax(dim=1), x.mean(dim=1)], dim=1)
-        return x * torch.sigmoid(self.convolution(seen))
+        return torch.sigmoid(self.convolution(seen))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from serlab.bench.errors import BadValue
@@ -52,3 +53,19 @@ class Transformer(nn.Module):
         """The steps, each after a look at the others."""
         seen: Tensor = self.encoder(x)
         return seen
+
+    def looks(self, x: Tensor) -> Tensor:
+        """How much the mean of what comes out looks at each step, (map, step); rows sum to 1.
+
+        Attention rollout (Abnar and Zuidema, ACL 2020): a layer's weights are the mean over its
+        heads, half of what it gives comes past it by the shortcut, and layers are multiplied.
+        """
+        rows = torch.full((len(x), 1, x.shape[1]), 1 / x.shape[1], device=x.device)
+        found = []
+        for layer in self.encoder.layers:
+            attention = layer.self_attn
+            found.append(attention(x, x, x, need_weights=True)[1])
+            x = layer(x)
+        for weights in reversed(found):
+            rows = (rows + rows @ weights) / 2
+        return rows.squeeze(1)

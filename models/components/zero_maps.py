@@ -28,17 +28,51 @@ def cut_maps(x: Tensor, mask: Tensor, n_maps: int, map_frames: int) -> tuple[Ten
     Returns:
         Maps (item, map, map_frames, value), and (item, map), true where a map is filled.
     """
+    frame, real, filled = map_frames_of(mask, n_maps, map_frames)
+    items = torch.arange(len(x), device=x.device)[:, None, None]
+    maps = x[items, frame.clamp(0, x.shape[1] - 1)]
+    return maps.masked_fill(~real.unsqueeze(3), 0.0), filled
+
+
+def map_frames_of(mask: Tensor, n_maps: int, map_frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Which frame of its item each frame of a map is, as `cut_maps` cuts them.
+
+    Returns:
+        (item, map, map_frames), the frame, and true where there is one; and (item, map), true
+        where a map is filled.
+    """
     length = mask.sum(dim=1)
     pad = (length < map_frames + n_maps) * (map_frames // 2)
     total = length + 2 * pad
     hop = torch.div(total, n_maps, rounding_mode="floor")
-    start = torch.arange(n_maps, device=x.device) * hop.unsqueeze(1)
+    start = torch.arange(n_maps, device=mask.device) * hop.unsqueeze(1)
     filled = start < (total - map_frames).unsqueeze(1)
-    frame = (start - pad.unsqueeze(1)).unsqueeze(2) + torch.arange(map_frames, device=x.device)
+    steps = torch.arange(map_frames, device=mask.device)
+    frame = (start - pad.unsqueeze(1)).unsqueeze(2) + steps
     real = (frame >= 0) & (frame < length[:, None, None]) & filled.unsqueeze(2)
-    items = torch.arange(len(x), device=x.device)[:, None, None]
-    maps = x[items, frame.clamp(0, x.shape[1] - 1)]
-    return maps.masked_fill(~real.unsqueeze(3), 0.0), filled
+    return frame, real, filled
+
+
+def lay_maps(maps: Tensor, mask: Tensor, counted: Tensor) -> Tensor:
+    """Maps laid back on the frames that they were cut from, as means where they overlap.
+
+    Args:
+        maps: (item, map, map_frames, value).
+        mask: (item, frame), true where a frame is real.
+        counted: (item, map); the filled ones among these are laid.
+
+    Returns:
+        (item, frame, value), 0 where no map is.
+    """
+    b, n_maps, n_frames, n_values = maps.shape
+    frame, real, _ = map_frames_of(mask, n_maps, n_frames)
+    items, which, step = (real & counted.unsqueeze(2)).nonzero(as_tuple=True)
+    place = items, frame[items, which, step]
+    total = maps.new_zeros(b, mask.shape[1], n_values)
+    total = total.index_put(place, maps[items, which, step], accumulate=True)
+    count = maps.new_zeros(b, mask.shape[1])
+    count = count.index_put(place, count.new_ones(len(items)), accumulate=True)
+    return total / count.clamp(min=1).unsqueeze(2)
 
 
 def share_empty(filled: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from serlab.bench.contracts import FeatureSpec, Sizes, setting
 from serlab.bench.data import Batch
-from serlab.bench.network import Output
+from serlab.bench.network import Attention, Output
 from serlab.models.components.adversary import AdversarialSettings
 from serlab.models.components.losses import emotion_loss
 from serlab.models.components.masks import whole_pools
@@ -126,7 +126,9 @@ class Network(nn.Module):
         frames = F.relu(self.narrow(x.transpose(1, 2).flatten(2)))
         embedding, weights = self.pooling(self.recurrence(frames, mask), mask)
         scores = self.classes(self.dropout(embedding))
-        return Output(scores=scores, embedding=embedding, extras={"attention": weights})
+        looks = {"image": Attention(weights=lambda: weights, frames=POOLED_FRAMES)}
+        attention = looks if weights is not None else {}
+        return Output(scores=scores, embedding=embedding, attention=attention)
 
     def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
         """Cross-entropy of the emotions, and the adversary's terms."""

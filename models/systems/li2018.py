@@ -23,10 +23,11 @@ from serlab.bench.contracts import (
     setting,
 )
 from serlab.bench.data import Batch
-from serlab.bench.network import Output
+from serlab.bench.network import Attention, Output
 from serlab.models.components.adversary import AdversarialSettings
 from serlab.models.components.losses import emotion_loss
 from serlab.models.components.masks import whole_pools
+from serlab.models.components.pooling import Look
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS
 
@@ -136,6 +137,7 @@ class Network(nn.Module):
         self.others = nn.ModuleList(others)
         self.norms = nn.ModuleList([nn.BatchNorm2d(width) for width in widths])
         self.kernels: tuple[tuple[int, int], ...] = system.option("pool_placement")()
+        self.pooled_bins = math.prod(kernel[0] for kernel in self.kernels)
         self.pooled_frames = math.prod(kernel[1] for kernel in self.kernels)
         self.pool_first = settings.pool_first
         self.dropout = nn.Dropout2d(settings.dropout)
@@ -163,8 +165,19 @@ class Network(nn.Module):
             mask = _shorter(mask, kernel[1], x.shape[3])
             if self.padded:
                 x = x * mask[:, None, None, :]
-        scores, embedding, attention = self.pooling(self.dropout(x), mask)
-        return Output(scores=scores, embedding=embedding, extras={"attention": attention})
+        scores, embedding, look = self.pooling(self.dropout(x), mask)
+        return Output(scores=scores, embedding=embedding, attention=self._attention(look))
+
+    def _attention(self, look: Look) -> Mapping[str, Attention]:
+        """The pooling's attention, time before frequency."""
+        if look is None:
+            return {}
+        shown = Attention(
+            weights=lambda: look().transpose(-1, -2),
+            frames=self.pooled_frames,
+            bins=self.pooled_bins,
+        )
+        return {"image": shown}
 
     def losses(self, output: Output, batch: Batch) -> Mapping[str, Tensor]:
         """Cross-entropy of the emotions, and the adversary's terms."""

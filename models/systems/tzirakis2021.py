@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from serlab.bench.contracts import FeatureSpec, Segments, Sizes, Variant, setting
 from serlab.bench.data import Batch
 from serlab.bench.errors import BadValue
-from serlab.bench.network import Output
+from serlab.bench.network import Output, Streams
 from serlab.models.components.adversary import AdversarialSettings
 from serlab.models.components.losses import emotion_loss
 from serlab.models.components.masks import fit_frames, masked_mean, whole_blocks
@@ -29,6 +29,7 @@ from serlab.models.variant import SYSTEMS
 
 FRAMES_HZ = 10
 """Of the words, of the turns and of AVEC 2017's labels [C]."""
+STREAMS = ("semantic", "paralinguistic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +206,9 @@ class Network(nn.Module):
             scores = fit_frames(values, batch.trace_mask.shape[1])
         else:
             scores = self.head(embedding)
-        return Output(scores=scores, embedding=embedding, extras={"fusion": weights})
+        streams = Streams(names=STREAMS, weights=weights, rate_hz=FRAMES_HZ)
+        weighed = streams if self.fusion.weighs else None
+        return Output(scores=scores, embedding=embedding, streams=weighed)
 
     def _vectors(self, batch: Batch) -> tuple[list[Tensor], Tensor, list[Tensor]]:
         """The branches' vectors, the mask of the frames, and where each branch is there.

@@ -38,12 +38,13 @@ from serlab.bench.contracts import (
 from serlab.bench.data import Batch
 from serlab.bench.errors import BadValue
 from serlab.bench.features.spectra import WINDOWS
-from serlab.bench.network import Output
+from serlab.bench.network import Attention, Output
 from serlab.models.components.adversary import AdversarialSettings
 from serlab.models.components.losses import emotion_loss
 from serlab.models.components.masks import masked_mean
+from serlab.models.components.shared_encoder import Trunk
 from serlab.models.components.visual import Visual
-from serlab.models.components.zero_maps import cut_maps, share_empty
+from serlab.models.components.zero_maps import cut_maps, lay_maps, share_empty
 from serlab.models.system import BaseSystem
 from serlab.models.variant import SYSTEMS, load_option
 
@@ -343,12 +344,25 @@ class Network(nn.Module):
         audio, mask = batch.inputs["audio"], batch.masks["audio"]
         maps, filled = cut_maps(audio, mask, self.n_maps, self.map_frames)
         counted = self.counts(filled)
-        alone = batch.stage in self.branches
-        names = (batch.stage,) if alone else self.branches
+        names = (batch.stage,) if batch.stage in self.branches else self.branches
         heard = {name: self.branch(name).hear(maps, filled, counted) for name in names}
-        if len(heard) == 1:
-            return self._output(heard[names[0]], heard)
-        return self._fused(heard, counted)
+        alone = len(heard) == 1
+        output = self._output(heard[names[0]], heard) if alone else self._fused(heard, counted)
+        return replace(output, attention=self._attention(maps, mask, counted))
+
+    def _attention(self, maps: Tensor, mask: Tensor, counted: Tensor) -> Mapping[str, Attention]:
+        """That of the first branch whose encoder attends to places or steps."""
+        encoders = (self.branch(name).encoder for name in self.branches)
+        trunk = next((e for e in encoders if isinstance(e, Trunk) and e.attends), None)
+        if trunk is None:
+            return {}
+
+        def weights() -> Tensor:
+            found = torch.zeros_like(maps)
+            found[counted] = trunk.looks(maps[counted]).float()
+            return lay_maps(found, mask, counted)
+
+        return {"audio": Attention(weights=weights)}
 
     def _output(self, one: Heard, heard: Mapping[str, Heard]) -> Output:
         opposed = heard[self.opposed].embedding if self.opposed in heard else None

@@ -26,11 +26,12 @@ def test_attention_is_the_product_of_the_two_maps() -> None:
     pooling = OPTIONS.load("pooling.attention")(8, 4)
     nn.init.zeros_(pooling.top_down.bias)
     x = torch.randn(2, 8, 5, 7, generator=torch.Generator().manual_seed(0))
-    scores, _, attention = pooling(x, torch.ones(2, 7, dtype=torch.bool))
+    scores, _, look = pooling(x, torch.ones(2, 7, dtype=torch.bool))
     bottom_up = pooling.bottom_up(x).flatten(1).softmax(dim=1).reshape(2, 1, 5, 7)
     expected = (bottom_up * pooling.top_down(x)).mean(dim=(2, 3))
     torch.testing.assert_close(scores, expected)
-    torch.testing.assert_close(attention, bottom_up[:, 0] / 35)
+    product = bottom_up * pooling.top_down(x) / 35
+    torch.testing.assert_close(look(), (product - product.mean(dim=1, keepdim=True)).relu())
 
 
 def test_mean_pooling_is_the_mean_of_the_top_down_maps() -> None:

@@ -269,7 +269,9 @@ def test_frames_are_as_many_as_the_labels() -> None:
     fewer = {**batch.inputs, "words": batch.inputs["words"][:, :9]}
     masks = {**batch.masks, "words": batch.masks["words"][:, :9]}
     output = network(replace(batch, inputs=fewer, masks=masks))
-    torch.testing.assert_close(output.extras["fusion"][0, 9], torch.tensor([0.0, 1.0]))
+    assert output.streams is not None
+    assert output.streams.names == ("semantic", "paralinguistic")
+    torch.testing.assert_close(output.streams.weights[0, 9], torch.tensor([0.0, 1.0]))
 
 
 def test_branches_alone_ask_for_their_input_only() -> None:
