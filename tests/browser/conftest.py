@@ -10,9 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
-from serlab.bench.contracts import Status
+from serlab.bench.contracts import Audio, Status, Utterance
+from serlab.reports.recordings import Listening, Recordings
 from serlab.reports.report import write_report
 
 AXE = "axe-core@4.14.1"
@@ -117,7 +119,48 @@ def traced(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_report(fake.write_fake_run(folder / "run", study)).as_uri()
 
 
-@pytest.fixture(params=["plain", "hostile", "traced"])
+class Hum:
+    """A source of half a second of a tone."""
+
+    def read(self) -> Audio:
+        """The tone, at a rate that few devices have."""
+        at = np.arange(5512) / 11025
+        return Audio(samples=np.sin(2 * np.pi * 220 * at).astype(np.float32) / 2, rate_hz=11025)
+
+    def name(self) -> str:
+        """What it is."""
+        return "a tone"
+
+
+@pytest.fixture(scope="session")
+def spoken(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a page with pictures and sound of hostile speakers, two of them broken."""
+    study = fake.FakeStudy(
+        skill={"base": 0.4, "pooling=max": 0.6, "filters=time": 0.5, "svm": 0.3},
+        speakers=(HOSTILE[0], HOSTILE[1], "דובר"),
+        per_cell=4,
+        meters=False,
+        synthetic=False,
+    )
+    known = {
+        f"{speaker}-{c}-{i}": Utterance(
+            id=f"{speaker}-{c}-{i}",
+            speaker=speaker,
+            audio=Hum() if c or i else None,
+            emotion=label,
+            sentence=HOSTILE[2],
+        )
+        for speaker in study.speakers
+        for c, label in enumerate(study.labels)
+        for i in range(study.per_cell)
+    }
+    held = Recordings(utterances=known, note=f"a note {HOSTILE[0]}")
+    listening = Listening(source=lambda corpus: held, with_audio=True)
+    run = fake.write_fake_run(tmp_path_factory.mktemp("spoken") / "run", study)
+    return write_report(run, listening=listening).as_uri()
+
+
+@pytest.fixture(params=["plain", "hostile", "traced", "spoken"])
 def address(request: pytest.FixtureRequest) -> str:
     """Each page in turn."""
     return str(request.getfixturevalue(request.param))

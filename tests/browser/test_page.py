@@ -99,6 +99,85 @@ def test_hostile_names_are_text(browser: Any, hostile: str) -> None:
     assert any(name.startswith("nnn") for name in names)
 
 
+# --- pictures and sound --------------------------------------------------------------------
+
+
+def test_pictures_and_sound_load(browser: Any, spoken: str) -> None:
+    """The policy lets the page show and play what it holds, and nothing is asked for."""
+    browser.get(spoken)
+    sizes = browser.execute_script(
+        "return [...document.querySelectorAll('.cards img')]"
+        ".map((e) => [e.complete, e.naturalWidth, e.naturalHeight, e.alt])"
+    )
+    assert len(sizes) >= 8
+    assert all(size[:3] == [True, 50, 80] for size in sizes), sizes
+    assert all(size[3].startswith("Spectrogram of ") for size in sizes)
+    until(browser, "return [...document.querySelectorAll('audio')].every((e) => e.readyState > 0)")
+    sounds = browser.execute_script(
+        "return [...document.querySelectorAll('audio')].map((e) => [e.error, e.duration])"
+    )
+    assert len(sounds) == len(sizes)
+    for error, duration in sounds:
+        assert error is None
+        assert duration == pytest.approx(5512 / 11025, abs=1e-3)
+    assert {url.partition(":")[0] for url in requests(browser)} <= {"file", "data"}
+    assert browser.get_log("browser") == []
+
+
+def test_keys_play_a_recording(browser: Any, spoken: str) -> None:
+    """A recording is reached by Tab, with a ring around it, and started by the space bar."""
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(spoken)
+    browser.execute_script("document.querySelector('.cards h4').tabIndex = 0")
+    browser.find_element("css selector", ".cards h4").send_keys(Keys.TAB)
+    player = browser.switch_to.active_element
+    assert player.tag_name == "audio"
+    assert browser.execute_script("return getComputedStyle(arguments[0]).outlineStyle", player) == (
+        "solid"
+    )
+    browser.execute_script("arguments[0].muted = true", player)
+    player.send_keys(Keys.SPACE)
+    until(browser, "return arguments[0].currentTime > 0.1", player)
+
+
+def test_a_page_without_sound_plays_none(browser: Any, plain: str) -> None:
+    """Where no sound was asked for, the policy stops even what the page itself would hold."""
+    browser.get(plain)
+    browser.set_script_timeout(30)
+    stopped = browser.execute_async_script(
+        "document.addEventListener('securitypolicyviolation',"
+        " (e) => arguments[0](e.effectiveDirective));"
+        "document.body.append(Object.assign(new Audio(), {src: 'data:audio/flac;base64,ZkxhQw=='}))"
+    )
+    assert stopped == "media-src"
+
+
+def test_print_keeps_pictures_and_leaves_out_players(browser: Any, spoken: str) -> None:
+    """On paper there is nothing to press; dark pictures are printed dark on light."""
+    for media, dark, filtered in (("", True, "invert(1)"), ("print", True, "none")):
+        look(browser, DESKTOP, dark=dark, media=media)
+        browser.get(spoken)
+        shown = browser.execute_script(
+            "const of = (e) => getComputedStyle(e);"
+            "return [of(document.querySelector('.cards img')).filter,"
+            " of(document.querySelector('.cards audio')).display]"
+        )
+        assert shown == [filtered, "none" if media else "inline"]
+
+
+def test_cards_stand_in_one_column_on_a_phone(browser: Any, spoken: str) -> None:
+    """Side by side on a desktop, one below the other on a phone."""
+    for size, n_columns in ((DESKTOP, 4), (PHONE, 1)):
+        look(browser, size)
+        browser.get(spoken)
+        lefts = browser.execute_script(
+            "return [...document.querySelectorAll('.cards > li')]"
+            ".map((e) => e.getBoundingClientRect().left)"
+        )
+        assert len(set(lefts)) == n_columns
+
+
 # --- the table and its rows ----------------------------------------------------------------
 
 
