@@ -18,6 +18,7 @@ from serlab.reports.figures.ranking import RankingFigure
 from serlab.reports.frame import load_frame
 from serlab.reports.join import join
 from serlab.reports.page import render
+from serlab.reports.paper import tables_tex
 from serlab.reports.recordings import Listening
 from serlab.reports.records import Block, Frame
 from serlab.reports.table_files import write_meters, write_tables
@@ -79,6 +80,8 @@ def _write(frame: Frame, folder: Path, listening: Listening) -> Path:
             tables[corpus] += write_attribution(block.attribution, block, folder / "tables", prefix)
     over = _over(frame, folder / "figures")
     _write_over(over, folder / "tables")
+    tables_of_all = tables_tex(frame, over)
+    (folder / "tables.tex").write_text(tables_of_all, encoding="utf-8", newline="")
     page = folder / "index.html"
     text = render(frame, figures, absent, tables, over, errors)
     page.write_text(text, encoding="utf-8", newline="")

@@ -1,4 +1,4 @@
-"""The ablation table as CSV, Markdown and booktabs LaTeX files."""
+"""The ablation table as CSV and Markdown files; reports/paper.py has it for LaTeX."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from pathlib import Path
 from serlab.reports.csvtext import csv_text
 from serlab.reports.meters import Metered, Value
 from serlab.reports.records import Arm, Block
-from serlab.reports.tables import PROBE, Row, Table, columns_of, note_of, table_of
-from serlab.reports.words import MINUS, clean, markdown_text, short
-
-_NOT_PRINTED = {"note"}
-"""Columns that a paper's table has no room for."""
+from serlab.reports.tables import PROBE, Table, columns_of, note_of, table_of
+from serlab.reports.words import markdown_text
 
 METERED = {
     "macs": "macs",
@@ -28,12 +25,11 @@ METERED = {
 
 
 def write_tables(block: Block, folder: Path, stem: str) -> tuple[str, ...]:
-    """Writes the table in its three forms and returns the files' names."""
+    """Writes the table in its two forms and returns the files' names."""
     table = table_of(block)
     texts = {
         f"{stem}.csv": csv_table(block),
         f"{stem}.md": markdown(table),
-        f"{stem}.tex": latex(table),
     }
     for name, text in texts.items():
         folder.joinpath(name).write_text(text, encoding="utf-8", newline="")
@@ -149,71 +145,3 @@ def markdown(table: Table) -> str:
             cells.append(f"**{told}**" if heading == row.bold else told)
         lines.append(f"| {' | '.join(cells)} |")
     return f"{markdown_text(table.caption)}\n\n" + "\n".join(lines) + "\n"
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "%": r"\%",
-    "&": r"\&",
-    "#": r"\#",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "[": r"{[}",
-    "]": r"{]}",
-    MINUS: r"\ensuremath{-}",
-    "±": r"\ensuremath{\pm}",
-    "Δ": r"\ensuremath{\Delta}",
-    "×": r"\ensuremath{\times}",
-    "–": "--",
-    "…": r"\ldots{}",
-    "\N{NARROW NO-BREAK SPACE}": r"\,",
-}
-
-
-def tex(text: object) -> str:
-    """Text in which no character means anything to LaTeX.
-
-    Characters outside of ASCII stay as they are; a document with them needs LuaLaTeX or
-    XeLaTeX and a font that has them.
-    """
-    return "".join(_LATEX.get(c, c) for c in clean(text))
-
-
-def latex(table: Table) -> str:
-    """The table for a paper; needs the packages booktabs and graphicx."""
-    shown = [h for h in table.heading if h not in _NOT_PRINTED]
-    columns = "l" + "r" * (len(shown) - 1)
-    heading = " & ".join(map(tex, shown))
-    lines = [
-        "% needs \\usepackage{booktabs,graphicx}",
-        "\\begin{table}",
-        "\\centering",
-        f"\\caption{{{tex(table.caption)}}}",
-        "\\resizebox{\\linewidth}{!}{%",
-        f"\\begin{{tabular}}{{{columns}}}",
-        "\\toprule",
-        f"{heading} \\\\",
-        "\\midrule",
-        *(_tex_row(row) for row in table.rows),
-        "\\bottomrule",
-        "\\end{tabular}}",
-        "\\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _tex_row(row: Row) -> str:
-    marks = "".join(f"\\textsuperscript{{{mark}}}" for mark in row.marks)
-    cells = [tex(short(row.arm, 60)) + marks]
-    for heading, text in row.cells.items():
-        if heading not in _NOT_PRINTED:
-            cells.append(f"\\textbf{{{tex(text)}}}" if heading == row.bold else tex(text))
-    return " & ".join(cells) + " \\\\"

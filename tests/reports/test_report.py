@@ -23,7 +23,6 @@ from serlab.bench.errors import BadFile
 from serlab.reports.figure import Absent, Drawn, FigureKind, write_figure
 from serlab.reports.frame import load_frame
 from serlab.reports.report import write_report
-from serlab.reports.table_files import tex
 
 SCRIPT = "<script>alert('x')</script>"
 HOSTILE = (
@@ -101,7 +100,7 @@ def hostile(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_page_asks_for_nothing(which: str, request: pytest.FixtureRequest) -> None:
     """Links are fragments or files beside the page; the policy denies all else."""
     reader = read(request.getfixturevalue(which))
-    assert all(re.match(r"#|figures/|tables/", link) for link in reader.links)
+    assert all(re.match(r"#|figures/|tables/|tables\.tex$", link) for link in reader.links)
     assert reader.policy.startswith("default-src 'none'; script-src 'sha256-")
     assert not reader.tags.keys() & {"link", "img", "iframe", "object", "embed", "base", "form"}
     assert reader.handlers == []
@@ -170,7 +169,12 @@ def test_every_figure_has_words(page: Path) -> None:
 def test_report_stands_beside_the_run_by_default(hostile: Path) -> None:
     """RUN/report/index.html, with figures and tables beside it."""
     assert hostile.parts[-3:] == ("run", "report", "index.html")
-    assert {p.name for p in hostile.parent.iterdir()} == {"index.html", "figures", "tables"}
+    assert {p.name for p in hostile.parent.iterdir()} == {
+        "index.html",
+        "figures",
+        "tables",
+        "tables.tex",
+    }
 
 
 def test_two_reports_of_one_run_have_the_same_bytes(run: Path, page: Path, tmp_path: Path) -> None:
@@ -208,17 +212,6 @@ def test_hostile_text_is_text_in_csv(hostile: Path) -> None:
             pytest.fail(f"{path.name}: {cell}")
 
 
-def test_hostile_text_is_text_in_latex(hostile: Path) -> None:
-    """Every special character is escaped, and the braces balance."""
-    text = (hostile.parent / "tables" / "ablation.tex").read_text(encoding="utf-8")
-    assert "\\input" not in text
-    assert "\\textbackslash{}input" in text
-    bare = re.sub(r"\\[{}]", "", text)
-    assert bare.count("{") == bare.count("}")
-    assert not re.search(r"(?<!\\)[$#]", text)
-    assert tex("a_b & 50% −1") == r"a\_b \& 50\% \ensuremath{-}1"
-
-
 def test_hostile_text_is_text_in_markdown(hostile: Path) -> None:
     """No HTML, no math and no cell separator comes from a name."""
     lines = (hostile.parent / "tables" / "ablation.md").read_text(encoding="utf-8").splitlines()
@@ -230,7 +223,9 @@ def test_hostile_text_is_text_in_markdown(hostile: Path) -> None:
 
 def test_incomplete_and_leaking_results_are_marked_everywhere(hostile: Path) -> None:
     """Page, CSV, Markdown and LaTeX say what is incomplete and what is leaking."""
-    for path in (hostile, *sorted((hostile.parent / "tables").iterdir())):
+    folder = hostile.parent / "tables"
+    tables = [path for path in sorted(folder.iterdir()) if path.name != "errors.csv"]
+    for path in (hostile, hostile.parent / "tables.tex", *tables):
         text = path.read_text(encoding="utf-8")
         assert "INCOMPLETE" in text or "incomplete" in text, path.name
         assert "SYNTHETIC SPEECH" in text or "synthetic" in text, path.name
@@ -245,15 +240,10 @@ def test_incomplete_and_leaking_results_are_marked_everywhere(hostile: Path) -> 
 
 
 def test_bold_is_kept_for_what_is_separable(page: Path) -> None:
-    """Markdown and LaTeX bold the same three rows, and no other."""
-    folder = page.parent / "tables"
-    markdown, latex = (
-        (folder / f"ablation.{e}").read_text(encoding="utf-8") for e in ("md", "tex")
-    )
-    bold = [line.split("|")[1].strip() for line in markdown.splitlines() if "**" in line]
+    """Markdown bolds the same three rows as LaTeX (see test_latex), and no other."""
+    text = (page.parent / "tables" / "ablation.md").read_text(encoding="utf-8")
+    bold = [line.split("|")[1].strip() for line in text.splitlines() if "**" in line]
     assert bold == ["pooling=mean", "filters=time", "filters=square"]
-    assert latex.count("\\textbf") == 3
-    assert "\\toprule" in latex
 
 
 # --- traces, marks of arms, probes -----------------------------------------------------------
@@ -293,7 +283,8 @@ def test_each_dimension_is_a_column(rated: Path, traced: Path) -> None:
     folder = rated.parent / "tables"
     markdown = (folder / "ablation.md").read_text(encoding="utf-8")
     assert " | ".join(names) in markdown
-    assert " & ".join(names) in (folder / "ablation.tex").read_text(encoding="utf-8")
+    paper = (folder.parent / "tables.tex").read_text(encoding="utf-8")
+    assert "{CCC} & {Arousal} & {Valence} & {Liking} & \\multicolumn{3}{c}" in paper
     rows = list(csv.DictReader((folder / "ablation.csv").open(encoding="utf-8")))
     base = load_frame(traced).blocks[0].arms[0].dimensions["valence"]
     found = [float(rows[0][f"ccc_valence{end}"]) for end in ("", "_low", "_high")]
@@ -321,8 +312,9 @@ def test_transductive_arms_are_marked_wherever_they_stand(rated: Path) -> None:
     markdown = (folder / "ablation.md").read_text(encoding="utf-8")
     assert "| streams=aligned (TRANSDUCTIVE) |" in markdown
     assert f"streams=aligned is TRANSDUCTIVE: {reason}." in markdown
-    latex = (folder / "ablation.tex").read_text(encoding="utf-8")
-    assert "streams=aligned\\textsuperscript{transductive}" in latex
+    latex = (folder.parent / "tables.tex").read_text(encoding="utf-8")
+    assert re.search(r"aligned\\textsuperscript\{\\ensuremath\{\\dagger\}\} &", latex)
+    assert "\\textsuperscript{\\ensuremath{\\dagger}}TRANSDUCTIVE: streams=aligned" in latex
     rows = list(csv.DictReader((folder / "ablation.csv").open(encoding="utf-8")))
     assert [r["arm"] for r in rows if r["transductive"] == reason] == ["streams=aligned"]
 
