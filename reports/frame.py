@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,20 @@ from serlab.reports.records import (
 SCHEMA = 1
 """Of resolved.json."""
 
+Tell = Callable[[int, int], None]
+"""Is told how many of how many are done."""
 
-def load_frame(run: str | Path) -> Frame:
+
+def _untold(done: int, total: int) -> None:
+    """Says nothing."""
+
+
+def load_frame(run: str | Path, tell: Tell = _untold) -> Frame:
     """Everything that a run came to.
+
+    Args:
+        run: the run's folder.
+        tell: told, before each arm, how many of how many are read.
 
     Raises:
         BadFile: there is no run in the folder, or one of its files is damaged.
@@ -55,7 +66,9 @@ def load_frame(run: str | Path) -> Frame:
     _some_completed(store.path, held)
     names = [c["name"] for c in resolved["corpora"]]
     meters = read_meters(store, resolved, study.level)
-    reader = _Reader(store=store, resolved=resolved, study=study, records=held, meters=meters)
+    reader = _Reader(
+        store=store, resolved=resolved, study=study, records=held, meters=meters, tell=tell
+    )
     blocks = tuple(reader.block(name) for name in names)
     return Frame(
         path=store.path,
@@ -127,30 +140,20 @@ class _Reader:
     study: StudyFacts
     records: Sequence[FoldResult]
     meters: MeterRun
+    tell: Tell
 
     def block(self, name: str) -> Block:
         """The results on one corpus."""
         corpus = corpus_facts(next(c for c in self.resolved["corpora"] if c["name"] == name))
         records = [r for r in self.records if r.corpus == name]
         same_split(corpus, records)
+        arms, searched = self._arms(corpus, records)
         front = tuple(self.resolved.get("front") or ())
-        shown = {self.resolved.get("best"), *front}
-        asked = self._trials(name)
-        found = _by_arm(asked, records)
-        arms, searched = [], Counts(planned=0)
-        for fact in self.resolved["arms"]:
-            trials = asked.get(fact["name"], [])
-            mine = found.get(fact["name"], [])
-            if fact.get("kind") == "searched" and fact["name"] not in shown:
-                searched += _counts(len(trials) * len(corpus.folds), mine)
-            elif trials:
-                arms.append(self._arm(fact, corpus, trials, mine))
-        arms = same_utterances(corpus, arms)
         skipped = self.resolved.get("skipped") or ()
         block = Block(
             study=self.study,
             corpus=corpus,
-            arms=tuple(arms),
+            arms=tuple(same_utterances(corpus, arms)),
             search=_search(self.resolved),
             searched=searched,
             skipped=tuple((str(s["arm"]), str(s["reason"])) for s in skipped),
@@ -160,6 +163,22 @@ class _Reader:
         )
         block = with_effects(block)
         return replace(block, attribution=attribution_of(block, self.store))
+
+    def _arms(self, corpus: CorpusFacts, records: Sequence[FoldResult]) -> tuple[list[Arm], Counts]:
+        """The arms that are shown, and the counts of a search's others."""
+        shown = {self.resolved.get("best"), *(self.resolved.get("front") or ())}
+        facts, names = self.resolved["arms"], [c["name"] for c in self.resolved["corpora"]]
+        asked = self._trials(corpus.name)
+        found = _by_arm(asked, records)
+        arms, searched = [], Counts(planned=0)
+        for place, fact in enumerate(facts, names.index(corpus.name) * len(facts)):
+            self.tell(place, len(facts) * len(names))
+            trials, mine = asked.get(fact["name"], []), found.get(fact["name"], [])
+            if fact.get("kind") == "searched" and fact["name"] not in shown:
+                searched += _counts(len(trials) * len(corpus.folds), mine)
+            elif trials:
+                arms.append(self._arm(fact, corpus, trials, mine))
+        return arms, searched
 
     def _trials(self, corpus: str) -> dict[str, list[Mapping[str, Any]]]:  # JSON values
         """The trials of each arm on a corpus."""

@@ -78,7 +78,11 @@ class Progress:
 
 
 def telling(
-    what: str, say: Callable[[str], None], now: Callable[[], float] = time.monotonic
+    what: str,
+    say: Callable[[str], None],
+    now: Callable[[], float] = time.monotonic,
+    *,
+    unit: str = "utterances",
 ) -> Callable[[int, int], None]:
     """What is to be told how many of how many are done; it says so every ten seconds.
 
@@ -89,6 +93,7 @@ def telling(
         what: names the work.
         say: takes a line of text for people.
         now: seconds of a clock.
+        unit: what is counted.
     """
     marks = deque([(now(), 0)], maxlen=4)
 
@@ -101,7 +106,7 @@ def telling(
         left = ""
         if done > before:
             left = f", about {clock((time_s - since_s) / (done - before) * (total - done))} left"
-        say(f"{what}: {done}/{total} utterances{left}")
+        say(f"{what}: {done}/{total} {unit}{left}")
 
     return tell
 

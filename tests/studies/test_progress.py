@@ -67,3 +67,12 @@ def test_telling_says_nothing_of_what_does_not_move() -> None:
         clock_s[0] = second
         tell(0, 5)
     assert lines == ["features: 0/5 utterances"] * 2
+
+
+def test_telling_names_what_is_counted() -> None:
+    """Utterances, unless something else is."""
+    clock_s, lines = [0.0], list[str]()
+    tell = telling("reading the run", lines.append, lambda: clock_s[0], unit="arms")
+    clock_s[0] = 11.0
+    tell(3, 9)
+    assert lines == ["reading the run: 3/9 arms, about 22 s left"]
