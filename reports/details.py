@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
-from serlab.bench.metrics.base import evaluate
 from serlab.bench.metrics.categorical import confusion
+from serlab.reports.effects import by_speaker
 from serlab.reports.errors import worst_classes, worst_traces
 from serlab.reports.inline import curve
 from serlab.reports.meter_tables import MeterTable, meter_table
-from serlab.reports.records import Arm, Block, Curve, Measured, Pooled, groups
+from serlab.reports.records import Arm, Block, Curve, Measured, Pooled
 from serlab.reports.tables import Column
 from serlab.reports.words import amount, count, number
 
@@ -93,11 +94,9 @@ def _seeds(held: Pooled, columns: tuple[Column, ...]) -> tuple[tuple[str, ...], 
 
 
 def _speakers(held: Pooled, block: Block) -> tuple[tuple[str, ...], ...]:
-    table = []
-    for name, rows in groups(held.speakers).items():
-        values = [evaluate(block.study.metric, held.truth[rows], s[rows]) for s in held.scores]
-        table.append((name, count(len(rows)), number(float(np.mean(values)))))
-    return tuple(table)
+    sizes = Counter(held.speakers)
+    spoken = by_speaker(held, block.study.metric)
+    return tuple((name, count(sizes[name]), number(value)) for name, value in spoken.items())
 
 
 def _confusion(held: Pooled) -> tuple[tuple[str, ...], ...]:

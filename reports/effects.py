@@ -108,6 +108,14 @@ def with_effects(block: Block) -> Block:
     return replace(block, arms=arms)
 
 
+def by_speaker(held: Pooled, metric: str) -> dict[str, float]:
+    """The metric within each speaker's rows, mean over seeds; nan where it has no value."""
+    return {
+        name: float(np.mean([evaluate(metric, held.truth[rows], s[rows]) for s in held.scores]))
+        for name, rows in groups(held.speakers).items()
+    }
+
+
 def foremost(arms: Sequence[Arm], most: int) -> list[Arm]:
     """The base first, then in the order of the table the arms with the largest effects."""
     ordered = sorted(arms, key=lambda a: not a.is_base)

@@ -13,6 +13,9 @@ from serlab.reports.figure import PAPER
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DEEPEST = 0.2
+"""Difference to the base at which the colour is deepest, unless a figure says otherwise."""
+
 COLOURS = ("#D55E00", "#f2b48c", "#f7f7f7", "#8fc1e3", "#0072B2")
 """From below the base to above it."""
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from serlab.bench.metrics.base import metric
 from serlab.bench.statistics.records import Estimate
 from serlab.reports.figure import FIGURES, NO_TRACES, Absent, mark, new_figure
-from serlab.reports.heat import cells
+from serlab.reports.heat import DEEPEST, cells
 from serlab.reports.records import Arm, Block
 from serlab.reports.words import clean, interval, marks_of, number, short, tagged, title_of
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Values = npt.NDArray[np.float64]
-
-DEEPEST = 0.2
-"""Difference to the base at which the colour is deepest."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from serlab.bench.metrics.base import evaluate
 from serlab.bench.seeds import generator
-from serlab.reports.effects import foremost
+from serlab.reports.effects import by_speaker, foremost
 from serlab.reports.figure import (
     BLUE,
     DASHES,
@@ -193,20 +192,18 @@ class Raincloud:
 
 
 def _cloud(arm: Arm, held: Pooled, metric: str) -> Cloud:
-    points, undefined = [], []
-    for name, rows in groups(held.speakers).items():
-        value = _mean(metric, held.truth[rows], [scores[rows] for scores in held.scores])
-        points.append(Point(unit="speaker", name=name, value=value, n_rows=len(rows)))
-        undefined += [] if np.isfinite(value) else [name]
+    sizes = {name: len(rows) for name, rows in groups(held.speakers).items()}
+    spoken = by_speaker(held, metric)
+    undefined = [name for name, value in spoken.items() if not np.isfinite(value)]
+    points = [
+        Point(unit="speaker", name=name, value=value, n_rows=sizes[name])
+        for name, value in spoken.items()
+    ]
     for seed, scores in zip(held.seeds, held.scores, strict=True):
         value, n = evaluate(metric, held.truth, scores), len(held.truth)
         points.append(Point(unit="seed", name=str(seed), value=value, n_rows=n))
     known = tuple(p for p in points if np.isfinite(p.value))
     return Cloud(arm=tagged(arm), kind=arm.kind, points=known, undefined=tuple(undefined))
-
-
-def _mean(metric: str, truth: npt.NDArray[np.generic], scores: Sequence[Values]) -> float:
-    return float(np.mean([evaluate(metric, truth, one) for one in scores]))
 
 
 # --- drawing -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from serlab.bench.metrics.categorical import per_class_recall
 from serlab.reports.figure import FIGURES, NO_CLASSES, Absent, is_narrow, mark, new_figure
-from serlab.reports.heat import cells
+from serlab.reports.heat import DEEPEST, cells
 from serlab.reports.records import Block, Pooled
 from serlab.reports.words import clean, marks_of, number, short, tagged
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Recalls = npt.NDArray[np.float64]
-
-DEEPEST = 0.2
-"""Difference to the base at which the colour is deepest."""
 
 MOST_LEVEL = 3
 """Classes whose names stand level beside each other in a single column."""
