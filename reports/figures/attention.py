@@ -17,6 +17,7 @@ from serlab.reports.words import clean, listed, marks_of, number, plural, short,
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
@@ -95,19 +96,20 @@ class AttentionNumbers:
     def caption(self) -> str:
         """The caption."""
         which = "times and bins" if self.over_bins else "times"
+        said = "; the arrow names the class that it says" if self.panels[0].said else ""
         cells = "frames and bins" if self.over_bins else "frames (the input's mean over bins)"
         return (
             f"Attention of {clean(self.arm)} on {clean(self.corpus)} in "
             f"{plural(len(self.panels), 'test utterance')} (the first by id of each class in turn; "
-            f"training of fold {clean(self.fold)} with seed {self.seed}). Top: the input "
+            f"training of fold {clean(self.fold)} with seed {self.seed}){said}. Top: the input "
             f"{clean(self.looked_at)} as the network reads it, dark is high. Middle: how it weighs "
             f"{which}, 1 where all weigh the same. Bottom: a network of the same settings with "
-            "random weights, in the same colours. Between the pictures: rank correlation "
+            "random weights, on the same scale. Between the pictures: rank correlation "
             f"(Spearman) of the middle one with the one above and the one below, over {cells} "
             "that either network looks at. A map that is much like its control says nothing of "
             "what was learnt: training has not made it (randomised weights as a check: Adebayo et "
-            "al., Sanity Checks for Saliency Maps, 2018). One that is unlike it is learnt, which "
-            "makes it no explanation of the answer."
+            "al., Sanity Checks for Saliency Maps, 2018). One that is unlike it may be learnt; two "
+            "untrained networks can differ as well, and attention is no explanation of an answer."
         )
 
     def alt(self) -> str:
@@ -132,18 +134,21 @@ class Attention:
     def draw(self, numbers: AttentionNumbers, width_in: float) -> Figure:
         """A column an utterance: input, attention, control; what they share between them."""
         n, wide = len(numbers.panels), width_in > 5
-        figure = new_figure(width_in, (3.5 if wide else 3.3) + 0.16 * bool(numbers.marks))
+        height_in = min(max(3.3, 0.49 * width_in), 4.5)
+        figure = new_figure(width_in, height_in + 0.16 * bool(numbers.marks))
         figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
         head = f"{short(numbers.arm, 40 if wide else 20)}, {short(numbers.corpus, 24)}"
         mark(figure, numbers.marks, f"Attention of {head}")
         grid = figure.subplots(3, n, squeeze=False, sharex="col", sharey="row")
         for column, panel in zip(grid.T, numbers.panels, strict=True):
-            image = _column(column, panel, numbers.brightest, int(width_in * 15 / n))
+            image = _column(column, panel, numbers.brightest, int(width_in * 13 / n))
+        for axes in grid.flat:
+            axes.tick_params(left=axes in grid[:, 0], bottom=axes in grid[-1], **_TICKS)
         for axes, name in zip(grid[:, 0], ("input", "trained", "control"), strict=True):
             axes.set_ylabel(f"{name}\nbin", labelpad=2)
         bar = figure.colorbar(image, ax=grid[1:, :], aspect=30, pad=0.02, extend="max")
         bar.set_label("weight (1: equal)", labelpad=2)
-        bar.ax.tick_params(labelsize=6, length=2)
+        bar.ax.tick_params(**_TICKS)
         return figure
 
 
@@ -228,11 +233,14 @@ def _heard(panel: Panel) -> str:
 
 def _column(panels: Iterable[Axes], panel: Panel, brightest: float, length: int) -> AxesImage:
     """The three pictures of an utterance; its texts are no longer than ``length``."""
+    from matplotlib.colors import Normalize, PowerNorm
+
     top, middle, bottom = panels
-    _image(top, panel, panel.seen, "Greys", *np.quantile(panel.seen, [0.02, 0.98]).tolist())
-    _image(middle, panel, panel.trained, "cividis", 0, brightest)
-    image = _image(bottom, panel, panel.control, "cividis", 0, brightest)
-    said = f"said {short(panel.said, length - 5)}" if panel.said else ""
+    low, high = np.quantile(panel.seen, [0.02, 0.98]).tolist()
+    _image(top, panel, panel.seen, "Greys", Normalize(low, max(high, low + 1e-6)))
+    _image(middle, panel, panel.trained, "cividis", PowerNorm(0.5, 0, brightest))
+    image = _image(bottom, panel, panel.control, "cividis", PowerNorm(0.5, 0, brightest))
+    said = f"→ {short(panel.said, length - 2)}" if panel.said else ""
     head = (short(panel.utterance, length), short(panel.emotion, length), said)
     top.set_title("\n".join(head), **_SMALL)
     middle.set_title(f"ρ {number(panel.with_input, 2)}", **_SMALL)
@@ -242,10 +250,11 @@ def _column(panels: Iterable[Axes], panel: Panel, brightest: float, length: int)
 
 
 _SMALL: dict[str, Any] = {"fontsize": 6.5, "fontweight": "normal", "pad": 3}
+_TICKS: dict[str, Any] = {"labelsize": 6, "length": 2, "pad": 2}
 
 
 def _image(
-    axes: Axes, panel: Panel, values: FloatArray, colours: str, low: float, high: float
+    axes: Axes, panel: Panel, values: FloatArray, colours: str, scale: Normalize
 ) -> AxesImage:
     """The map with time to the right and bins upwards, one picture element a cell."""
     from matplotlib import colormaps
@@ -256,12 +265,10 @@ def _image(
         aspect="auto",
         interpolation="none",
         cmap=colormaps[colours].resampled(LEVELS),
-        vmin=low,
-        vmax=max(high, low + 1e-6),
+        norm=scale,
         extent=(0, panel.length_s, 0, panel.n_bins),
     )
     axes.locator_params(axis="x", nbins=3)
     axes.locator_params(axis="y", nbins=4)
-    axes.tick_params(labelsize=6, length=2, pad=2)
     axes.spines[:].set_visible(False)
     return image

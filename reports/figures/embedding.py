@@ -185,8 +185,10 @@ class Embedding:
     def draw(self, numbers: EmbeddingNumbers, width_in: float) -> Figure:
         """A column an arm; a row for emotions where there are some, and one for speakers."""
         n, wide, keys = len(numbers.maps), width_in > 5, numbers.keys
-        each_in = min((width_in - (1.6 if wide else 0.5)) / n, 2.4)
+        beside_in = 1.6 if wide else 0.5
+        each_in = min((width_in - beside_in) / n, 2.2)
         heights = [each_in + (0.2 if wide else 0.5) + 0.15 * (key == keys[0]) for key in keys]
+        width_in = max(beside_in + n * each_in, min(width_in, 4.4))
         figure = new_figure(width_in, 0.4 + sum(heights) + 0.16 * bool(numbers.marks))
         figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)
         mark(figure, numbers.marks, f"Embeddings, {short(numbers.corpus, 24)}")

