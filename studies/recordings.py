@@ -16,7 +16,7 @@ from serlab.studies.specification import CorpusSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestedCorpus:
+class RunCorpus:
     """A corpus of a finished run, by the facts that the run keeps of it."""
 
     name: str
@@ -54,10 +54,10 @@ class TestedCorpus:
         )
 
 
-def tested_corpora(resolved: Mapping[str, Any]) -> tuple[TestedCorpus, ...]:  # JSON values
+def corpora_of_run(resolved: Mapping[str, Any]) -> tuple[RunCorpus, ...]:  # JSON values
     """The corpora of a run, from what it resolved to."""
     return tuple(
-        TestedCorpus(
+        RunCorpus(
             name=str(fact["name"]),
             data=str(fact.get("data") or ""),
             number=number,

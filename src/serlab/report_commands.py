@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from serlab.bench.store import Store
     from serlab.reports.recordings import Listening, Recordings
     from serlab.reports.records import CorpusFacts
-    from serlab.studies.recordings import TestedCorpus
+    from serlab.studies.recordings import RunCorpus
 
 
 def report_command(chosen: Namespace, typed: str) -> int:
@@ -54,23 +54,23 @@ def listening_to(runs: Sequence[Path], roots: Mapping[str, Path], *, with_audio:
     from serlab.bench.store import Store
     from serlab.reports.frame import read_resolved
     from serlab.reports.recordings import Listening
-    from serlab.studies.recordings import tested_corpora
+    from serlab.studies.recordings import corpora_of_run
 
-    tested: dict[str, tuple[Store, TestedCorpus]] = {}
+    tested: dict[str, list[tuple[Store, RunCorpus]]] = {}
     for store in map(Store.open, runs):
-        for one in tested_corpora(read_resolved(store)):
-            tested.setdefault(one.data or one.name, (store, one))
+        for one in corpora_of_run(read_resolved(store)):
+            tested.setdefault(one.data or one.name, []).append((store, one))
     known: dict[str, Recordings] = {}
 
     def find(key: str) -> Recordings:
         if key not in known:
-            known[key] = _recordings(*tested[key], roots)
+            known[key] = _recordings(tested[key], roots)
         return known[key]
 
     def source(corpus: CorpusFacts) -> Recordings:
         return find(corpus.data or corpus.name)
 
-    for key, (_, one) in tested.items() if with_audio else ():
+    for key, ((_, one), *_) in tested.items() if with_audio else ():
         found = find(key)
         if not found.utterances:
             raise SerlabError(f"--with-audio: {found.reason}")
@@ -79,10 +79,14 @@ def listening_to(runs: Sequence[Path], roots: Mapping[str, Path], *, with_audio:
     return Listening(source=source, with_audio=with_audio, say=say)
 
 
-def _recordings(store: Store, tested: TestedCorpus, roots: Mapping[str, Path]) -> Recordings:
+def _recordings(held: Sequence[tuple[Store, RunCorpus]], roots: Mapping[str, Path]) -> Recordings:
+    """What is at hand of the data that several blocks of results may share."""
     from serlab.reports.recordings import Recordings
 
-    groups = _by_utterance(store.groups(tested.number))
+    (_, tested), *_ = held
+    groups: dict[str, dict[str, str]] = {}
+    for store, one in held:
+        groups |= _by_utterance(store.groups(one.number))
     try:
         corpus = tested.read(roots)
         note = tested.note(corpus)
