@@ -81,8 +81,8 @@ class Section:
     rows: tuple[Row, ...]
     figures: tuple[Drawn, ...]
     absent: tuple[tuple[str, str], ...]
-    failures: tuple[str, ...]
-    n_more_failures: int
+    lost: tuple[str, ...]
+    """What was not run or not measured, and why, in sentences."""
     protocol: str
     methods: str
     speed: str
@@ -101,25 +101,23 @@ class Section:
     """The error browser."""
 
 
-def render(
+def sections_of(
     frame: Frame,
     figures: Mapping[str, Sequence[Drawn]],
     absent: Mapping[str, Sequence[tuple[str, str]]],
     tables: Mapping[str, Sequence[str]],
-    over: Over,
     errors: Mapping[str, Errors],
-) -> str:
-    """The page's text.
+) -> tuple[Section, ...]:
+    """What the report tells of each corpus.
 
     Args:
         frame: the run.
         figures: by corpus, the figures that were drawn.
         absent: by corpus, the names of those that were not, and why.
         tables: by corpus, the names of the tables' files.
-        over: the arms over all corpora, where there are several.
         errors: by corpus, the utterances that the base errs on most.
     """
-    sections = tuple(
+    return tuple(
         _section(
             block,
             index,
@@ -130,6 +128,24 @@ def render(
         )
         for index, block in enumerate(frame.blocks)
     )
+
+
+def marks_of_all(frame: Frame) -> list[str]:
+    """What must be said of any of the corpora, the loudest first."""
+    return sorted({clean(m) for b in frame.blocks for m in b.corpus.marks}, reverse=True)
+
+
+def render(
+    frame: Frame, sections: Sequence[Section], over: Over, errors: Mapping[str, Errors]
+) -> str:
+    """The page's text.
+
+    Args:
+        frame: the run.
+        sections: of `sections_of`.
+        over: the arms over all corpora, where there are several.
+        errors: by corpus, the utterances that the base errs on most.
+    """
     style, script = _text("page.css"), _text("page.js")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -148,7 +164,7 @@ def render(
         frame=frame,
         study=frame.study,
         sections=sections,
-        marks=sorted({clean(m) for b in frame.blocks for m in b.corpus.marks}, reverse=True),
+        marks=marks_of_all(frame),
         style=Markup(style),
         script=Markup(script),
         policy=_policy(script, sound=any(e.sound for e in errors.values())),
@@ -186,13 +202,6 @@ def _section(
     errors: Markup,
 ) -> Section:
     share = block.attribution
-    lost = [f for arm in block.arms for f in arm.failures]
-    unmetered = meter_failures(block)
-    told = tuple(
-        f"{label(f.arm)}, fold {clean(f.fold)}, seed {f.seed}: {f.status}"
-        + (f" ({clean(f.reason)})" if f.reason else "")
-        for f in lost[:MOST_FAILURES]
-    )
     return Section(
         block=block,
         headline=_headline(block),
@@ -209,8 +218,7 @@ def _section(
         rows=tuple(row_of(a, block, f"c{index}-a{i}") for i, a in enumerate(block.arms)),
         figures=figures,
         absent=absent,
-        failures=told + unmetered[:MOST_FAILURES],
-        n_more_failures=sum(max(0, len(one) - MOST_FAILURES) for one in (lost, unmetered)),
+        lost=_lost(block),
         protocol=protocol_words(block.corpus),
         methods=methods(block),
         speed=meter_methods(block),
@@ -222,6 +230,28 @@ def _section(
         attribution=lines_of(share, block) if isinstance(share, Attribution) else None,
         no_attribution=share.reason if isinstance(share, NoAttribution) else "",
         errors=errors,
+    )
+
+
+def _lost(block: Block) -> tuple[str, ...]:
+    """What was planned and came to no result."""
+    missing = block.counts.missing
+    has = "has" if missing == 1 else "have"
+    stopped = f"{plural(missing, 'planned training')} {has} no record: the study was stopped, or"
+    failed = [f for arm in block.arms for f in arm.failures]
+    told = tuple(
+        f"{label(f.arm)}, fold {clean(f.fold)}, seed {f.seed}: {f.status}"
+        + (f" ({clean(f.reason)})" if f.reason else "")
+        for f in failed[:MOST_FAILURES]
+    )
+    unmetered = meter_failures(block)
+    more = sum(max(0, len(one) - MOST_FAILURES) for one in (failed, unmetered))
+    return (
+        *([f"{stopped} is still running."] if missing > 0 else []),
+        *(f"{label(name)} cannot run here: {clean(why)}" for name, why in block.skipped),
+        *told,
+        *unmetered[:MOST_FAILURES],
+        *([f"and {more} more; see the arms below."] if more else []),
     )
 
 

@@ -17,7 +17,8 @@ from serlab.reports.figure import FIGURES, Absent, Drawn, write_figure, write_nu
 from serlab.reports.figures.ranking import RankingFigure
 from serlab.reports.frame import load_frame
 from serlab.reports.join import join
-from serlab.reports.page import render
+from serlab.reports.markdown import pull_request
+from serlab.reports.page import render, sections_of
 from serlab.reports.paper import tables_tex
 from serlab.reports.recordings import Listening
 from serlab.reports.records import Block, Frame
@@ -80,11 +81,13 @@ def _write(frame: Frame, folder: Path, listening: Listening) -> Path:
             tables[corpus] += write_attribution(block.attribution, block, folder / "tables", prefix)
     over = _over(frame, folder / "figures")
     _write_over(over, folder / "tables")
-    tables_of_all = tables_tex(frame, over)
-    (folder / "tables.tex").write_text(tables_of_all, encoding="utf-8", newline="")
+    (folder / "tables.tex").write_text(tables_tex(frame, over), encoding="utf-8", newline="")
     page = folder / "index.html"
-    text = render(frame, figures, absent, tables, over, errors)
-    page.write_text(text, encoding="utf-8", newline="")
+    sections = sections_of(frame, figures, absent, tables, errors)
+    page.write_text(render(frame, sections, over, errors), encoding="utf-8", newline="")
+    (folder / "report.md").write_text(
+        pull_request(frame, sections, over), encoding="utf-8", newline=""
+    )
     return page
 
 

@@ -50,7 +50,9 @@ _MARKUP = re.compile(rf"[\\`*_{{}}#|~$]|\[(?![+{MINUS}]?\d[^\[\]a-z]*\](?![\[(:]
 """What Markdown reads as more than text; an interval's brackets are none of it."""
 _FIRST = re.compile(r"^(?:(?=[+-](?:\s|$)|--|==*$)|(\d{1,9})(?=[.)](?:\s|$)))")
 """What it takes for a list, a rule or a heading at the beginning of a line."""
-_REFERENCE = re.compile(r"@(?=\w)|#(?=\d)|(?i:\bgh-)(?=\d)|:(?=//|[\w+-]+:)|(?i:www)(?=\.)")
+_REFERENCE = re.compile(
+    r"@(?=\w)|#(?=\d)|(?i:\bgh-)(?=\d)|:(?=//)|(?<!\d):(?=[\w+-]+:)|(?i:www)(?=\.)"
+)
 """What GitHub links or notifies by, after Markdown was read: no backslash keeps it from that."""
 
 

@@ -100,7 +100,9 @@ def hostile(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_page_asks_for_nothing(which: str, request: pytest.FixtureRequest) -> None:
     """Links are fragments or files beside the page; the policy denies all else."""
     reader = read(request.getfixturevalue(which))
-    assert all(re.match(r"#|figures/|tables/|tables\.tex$", link) for link in reader.links)
+    assert all(
+        re.match(r"#|figures/|tables/|tables\.tex$|report\.md$", link) for link in reader.links
+    )
     assert reader.policy.startswith("default-src 'none'; script-src 'sha256-")
     assert not reader.tags.keys() & {"link", "img", "iframe", "object", "embed", "base", "form"}
     assert reader.handlers == []
