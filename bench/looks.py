@@ -134,14 +134,14 @@ def _pairs(
     control: Callable[[], nn.Module],
     device: torch.device,
 ) -> list[_Pair]:
-    held = _alone(items, shown)
+    held = alone(items, shown)
     trained, random = (views(one, held, device) for one in (built, control()))
     return [
         _Pair(utterance=u, items=held, trained=trained[u.id], random=random[u.id]) for u in shown
     ]
 
 
-def _alone(items: Items, shown: Sequence[Utterance]) -> Items:
+def alone(items: Items, shown: Sequence[Utterance]) -> Items:
     """The items of these utterances; of all of their dialogues where they are read in these."""
 
     def group(u: Utterance) -> str:

@@ -34,11 +34,13 @@ class Progress:
         return self._out or sys.stderr
 
     def fold(self, arm: str, status: str, reason: str) -> None:
-        """Counts one fold, and says at once what went wrong with it."""
+        """Counts one fold, and says at once what went wrong with it or beside it."""
         self.done += 1
         if status != "completed":
             self.problems += 1
             self.line(f"{arm}: {status}: {reason}")
+        elif reason:
+            self.line(f"{arm}: {reason}")
         self.show()
 
     def variant(self, arm: str, score: float) -> None:

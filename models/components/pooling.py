@@ -64,7 +64,7 @@ class BottomUp(Pooling):
         return values
 
     def look(self, x: Tensor, weights: Tensor) -> Look:
-        """What each place says for each class."""
+        """How much each place counts for each class."""
         return lambda: _evidence(self.product(x, weights), x)
 
     def product(self, x: Tensor, weights: Tensor) -> Tensor:
@@ -251,13 +251,12 @@ def _map(weights: Tensor, x: Tensor) -> Tensor:
 
 
 def _evidence(product: Tensor, x: Tensor) -> Tensor:
-    """What each place says for each class beyond the classes' mean, and not less than 0.
+    """How much each place counts for or against each class.
 
-    A class's score is the sum of its product (item, class, place), and what all classes have in
-    common changes no prediction. What speaks against a class is cut, as in Grad-CAM (Selvaraju
-    et al., ICCV 2017).
+    A class's score is the sum of its product (item, class, place). What all classes have in
+    common changes no prediction, so that the classes' mean is taken away.
     """
-    return _map((product - product.mean(dim=1, keepdim=True)).relu(), x)
+    return _map((product - product.mean(dim=1, keepdim=True)).abs(), x)
 
 
 def _hits(where: Tensor, x: Tensor) -> Tensor:

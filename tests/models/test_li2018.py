@@ -31,7 +31,7 @@ def test_attention_is_the_product_of_the_two_maps() -> None:
     expected = (bottom_up * pooling.top_down(x)).mean(dim=(2, 3))
     torch.testing.assert_close(scores, expected)
     product = bottom_up * pooling.top_down(x) / 35
-    torch.testing.assert_close(look(), (product - product.mean(dim=1, keepdim=True)).relu())
+    torch.testing.assert_close(look(), (product - product.mean(dim=1, keepdim=True)).abs())
 
 
 def test_mean_pooling_is_the_mean_of_the_top_down_maps() -> None:

@@ -36,6 +36,9 @@ def test_problems_are_told_at_once() -> None:
     progress.fold("pooling=max", "diverged", "loss is nan")
     assert "pooling=max: diverged: loss is nan" in out.getvalue()
     assert "1 failed or diverged" in progress.text()
+    progress.fold("base", "completed", "no look inside it was kept: no room")
+    assert "base: no look inside it was kept: no room" in out.getvalue()
+    assert "1 failed or diverged" in progress.text()
 
 
 def test_time_left_is_estimated() -> None:
