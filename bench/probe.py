@@ -99,13 +99,13 @@ def _told_apart(
 def _balanced_accuracy(x: FloatArray, truth: _Indices) -> float:
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    x = _scaled(x, x)
-    if not x.shape[1]:  # nothing varies, so nothing can be told
+    scaled = _scaled(x, x)
+    if not scaled.shape[1]:  # nothing varies, so nothing can be told
         return 1 / (int(truth.max()) + 1)
     parts = StratifiedKFold(PARTS, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # speakers with unlike counts
-        found = cross_val_predict(_probe(), x, truth, cv=parts)
+        found = cross_val_predict(_probe(), scaled, truth, cv=parts)
     return _mean_recall(found, truth)
 
 
@@ -117,9 +117,10 @@ def _probe() -> LinearDiscriminantAnalysis:
 
 def _scaled(x: FloatArray, by: FloatArray) -> npt.NDArray[np.float64]:
     """The columns of ``x`` that vary in ``by``, over their spread there."""
-    spread = by.astype(np.float64).std(axis=0)
+    spread = np.asarray(by.astype(np.float64).std(axis=0))
     kept = spread > 1e-9
-    return x[:, kept].astype(np.float64) / spread[kept]
+    scaled: npt.NDArray[np.float64] = x[:, kept].astype(np.float64) / spread[kept]
+    return scaled
 
 
 def _mean_recall(found: _Indices, truth: _Indices) -> float:

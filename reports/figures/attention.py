@@ -141,7 +141,7 @@ class Attention:
         mark(figure, numbers.marks, f"Attention of {head}")
         grid = figure.subplots(3, n, squeeze=False, sharex="col", sharey="row")
         for column, panel in zip(grid.T, numbers.panels, strict=True):
-            image = _column(column, panel, numbers.brightest, int(width_in * 13 / n))
+            image = _column(column, panel, numbers.brightest, int(width_in * 12 / n))
         for axes in grid.flat:
             axes.tick_params(left=axes in grid[:, 0], bottom=axes in grid[-1], **_TICKS)
         for axes, name in zip(grid[:, 0], ("input", "trained", "control"), strict=True):
@@ -213,13 +213,13 @@ def _rank_correlation(one: FloatArray, other: FloatArray) -> float | None:
 
 def _smaller(values: FloatArray) -> FloatArray:
     """Means over neighbouring cells, so that few enough are left to be drawn."""
+    held = values.astype(np.float64)
     for axis, most in enumerate((MOST_FRAMES, MOST_BINS)):
-        n = values.shape[axis]
+        n = held.shape[axis]
         starts = np.linspace(0, n, min(n, most), endpoint=False).astype(int)
         sizes = np.diff([*starts, n])
-        summed = np.add.reduceat(values.astype(np.float64), starts, axis=axis)
-        values = summed / (sizes if axis else sizes[:, None])
-    return values
+        held = np.add.reduceat(held, starts, axis=axis) / (sizes if axis else sizes[:, None])
+    return held.astype(np.float32)
 
 
 # --- drawing ---------------------------------------------------------------------------------
@@ -240,9 +240,9 @@ def _column(panels: Iterable[Axes], panel: Panel, brightest: float, length: int)
     _image(top, panel, panel.seen, "Greys", Normalize(low, max(high, low + 1e-6)))
     _image(middle, panel, panel.trained, "cividis", PowerNorm(0.5, 0, brightest))
     image = _image(bottom, panel, panel.control, "cividis", PowerNorm(0.5, 0, brightest))
-    said = f"→ {short(panel.said, length - 2)}" if panel.said else ""
+    said = f"→ {short(panel.said, length - 1)}" if panel.said else ""
     head = (short(panel.utterance, length), short(panel.emotion, length), said)
-    top.set_title("\n".join(head), **_SMALL)
+    top.set_title("\n".join(head), **_SMALL | {"fontsize": 6.0})
     middle.set_title(f"ρ {number(panel.with_input, 2)}", **_SMALL)
     bottom.set_title(f"ρ {number(panel.with_control, 2)}", **_SMALL)
     bottom.set_xlabel("time, s", fontsize=6.5)

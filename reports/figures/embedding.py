@@ -187,7 +187,8 @@ class Embedding:
         n, wide, keys = len(numbers.maps), width_in > 5, numbers.keys
         beside_in = 1.6 if wide else 0.5
         each_in = min((width_in - beside_in) / n, 2.2)
-        heights = [each_in + (0.2 if wide else 0.5) + 0.15 * (key == keys[0]) for key in keys]
+        lines = [0 if wide else -(-(len(_kinds(numbers, key)) + 2) // 4) for key in keys]
+        heights = [each_in + 0.2 + 0.15 * n for n in (lines[0] + 1, *lines[1:])]
         width_in = max(beside_in + n * each_in, min(width_in, 4.4))
         figure = new_figure(width_in, 0.4 + sum(heights) + 0.16 * bool(numbers.marks))
         figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)

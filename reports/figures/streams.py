@@ -70,6 +70,14 @@ class StreamsNumbers:
     seed: int
     panels: tuple[Panel, ...]
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The weights that are drawn, over 0.2 at least."""
+        drawn = [v for p in self.panels for s in p.streams for v in (s.trained, s.control)]
+        low, high = min(map(np.min, drawn)), max(map(np.max, drawn))
+        room = max(0.05 * (high - low), 0.1 - (high - low) / 2)
+        return max(-0.02, float(low - room)), min(1.02, float(high + room))
+
     def rows(self) -> list[dict[str, object]]:
         """One row a frame and stream."""
         return [
@@ -129,9 +137,9 @@ class Streams:
         head = f"{short(numbers.arm, 40 if wide else 18)}, {short(numbers.corpus, 24)}"
         mark(figure, numbers.marks, f"Streams of {head}")
         grid = figure.subplots(n, 1, squeeze=False, sharex=True, sharey=True)[:, 0]
+        grid[0].set_ylim(*numbers.limits)
         for axes, panel in zip(grid, numbers.panels, strict=True):
-            _draw(axes, panel, gap=0.5 / each_in)
-        grid[0].set_ylim(-0.02, 1.02)
+            _draw(axes, panel, gap=0.48 / (each_in - 0.15))
         grid[0].set_xlim(0)
         grid[-1].set_xlabel("time, s")
         figure.supylabel("weight", fontsize=8)
@@ -179,22 +187,24 @@ def _told(stream: Stream, name: str, between: str = " ") -> str:
 
 def _draw(axes: Axes, panel: Panel, gap: float) -> None:
     """Lines of an utterance; the texts at the right are ``gap`` of its height apart."""
-    step = -(-len(panel.streams[0].trained) // MOST_POINTS)
-    time = np.arange(len(panel.streams[0].trained))[::step] * panel.hop_s
-    heights = spread([s.mean for s in panel.streams], gap)
+    from matplotlib.transforms import offset_copy
+
+    time = np.arange(len(panel.streams[0].trained)) * panel.hop_s
+    step = -(-len(time) // MOST_POINTS)
+    low, high = axes.get_ylim()
+    heights = spread([(s.mean - low) / (high - low) for s in panel.streams], gap)
+    whole = axes.get_figure(root=True)
+    key, text = (offset_copy(axes.transAxes, whole, x=x, units="points") for x in (7, 12))
     for i, (stream, y) in enumerate(zip(panel.streams, heights, strict=True)):
-        colour = PALETTE[i % len(PALETTE)]
-        axes.plot(time, stream.control[::step], color=colour, linewidth=0.7, linestyle=(0, (4, 2)))
-        axes.plot(
-            time, stream.trained[::step], color=colour, linewidth=1.3,
-            marker=MARKERS[i % len(MARKERS)], markersize=3.5,
-            markevery=(i * len(time) // N_MARKERS // 2, max(1, len(time) // N_MARKERS)),
-        )  # fmt: skip
-        place = axes.get_yaxis_transform()
-        axes.plot([1.03], [y], MARKERS[i % len(MARKERS)], color=colour, markersize=3.5,
-                  transform=place, clip_on=False)  # fmt: skip
-        axes.text(1.06, y, _told(stream, short(stream.name, 20), "\n"), fontsize=6.5,
-                  color=colour, transform=place, va="center", linespacing=1.15)  # fmt: skip
+        colour, shape = PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]
+        axes.plot(time[::step], stream.control[::step], color=colour, linewidth=0.7,
+                  linestyle=(0, (4, 2)))  # fmt: skip
+        every = max(1, len(time[::step]) // N_MARKERS)
+        axes.plot(time[::step], stream.trained[::step], shape, color=colour, linewidth=1.3,
+                  linestyle="-", markersize=3.5, markevery=(i * every // 2, every))  # fmt: skip
+        axes.plot([1], [y], shape, color=colour, markersize=3.5, transform=key, clip_on=False)
+        axes.text(1, y, _told(stream, short(stream.name, 20), "\n"), fontsize=6.5, color=colour,
+                  transform=text, va="center", linespacing=1.15)  # fmt: skip
     axes.set_title(short(panel.utterance, 40), fontsize=7, fontweight="normal", pad=2)
     axes.locator_params(axis="y", nbins=3)
     quiet(axes, grid="y")
