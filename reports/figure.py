@@ -11,7 +11,7 @@ import io
 import textwrap
 import warnings
 import xml.sax.saxutils
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -45,6 +45,9 @@ PALETTE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 
 PICTURES = ("pdf", "png", "svg")
 """What a picture can be written as."""
+
+FILES = ("pdf", "svg", "png", "csv", "txt")
+"""Endings of the files of a figure in a report."""
 
 WIDE_IN = 6.0
 """A figure wider than this has a row of the page to itself."""
@@ -135,19 +138,25 @@ class Drawn:
 
 
 @contextmanager
-def style(salt: str) -> Iterator[None]:
-    """Serlab's matplotlib style for a while; ``salt`` makes a figure's SVG ids its own."""
+def style(salt: str, look: Mapping[str, object] | None = None) -> Iterator[None]:
+    """Serlab's matplotlib style for a while, and a lab's own ``look`` above it.
+
+    ``salt`` makes a figure's SVG ids its own. Fonts of the look come before serlab's.
+    """
     import matplotlib as mpl
 
     path = resources.files("serlab.reports") / "serlab.mplstyle"
     with resources.as_file(path) as file:
         settings = mpl.rc_params_from_file(file, use_default_template=True)
-    fonts = ["DejaVu Sans", *_installed_fonts()]
+    more = dict(look or {})
+    own = more.pop("font.sans-serif", [])
+    assert isinstance(own, list)
+    fonts = [*own, "DejaVu Sans", *_installed_fonts()]
     with mpl.rc_context(), warnings.catch_warnings():
         # A script without an installed font shows as boxes in PDF and PNG; SVG keeps the text.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcParams.update({k: v for k, v in settings.items() if k not in _KEPT})
-        mpl.rcParams.update({"svg.hashsalt": salt, "font.sans-serif": fonts})
+        mpl.rcParams.update({**more, "svg.hashsalt": salt, "font.sans-serif": fonts})
         yield
 
 
@@ -282,11 +291,21 @@ def write_figure(
 
 
 def write_numbers(
-    kind: Drawing, name: str, numbers: Numbers, folder: Path, *, slug: str, width: str = "double"
+    kind: Drawing,
+    name: str,
+    numbers: Numbers,
+    folder: Path,
+    *,
+    slug: str,
+    width: str = "double",
+    look: Mapping[str, object] | None = None,
 ) -> Drawn:
-    """Writes numbers that a figure has already taken, as PDF, SVG, PNG, CSV and caption."""
+    """Writes numbers that a figure has already taken, as PDF, SVG, PNG, CSV and caption.
+
+    ``look`` holds settings of matplotlib above those of serlab's style.
+    """
     caption = marked(numbers.caption(), numbers.marks)
-    with style(slug):
+    with style(slug, look):
         figure = _laid_out(kind, numbers, WIDTHS_IN[width])
         svg = _save(figure, folder / slug, alt=numbers.alt())
     folder.joinpath(f"{slug}.csv").write_text(
@@ -301,7 +320,7 @@ def write_numbers(
         alt=f"{listed([clean(m) for m in numbers.marks])}. ".lstrip(". ") + numbers.alt(),
         svg=inline_svg(svg, slug, themed=_THEMED, px_per_pt=PX_PER_PT),
         wide=figure.get_figwidth() > WIDE_IN,
-        files=tuple(f"{slug}.{e}" for e in ("pdf", "svg", "png", "csv", "txt")),
+        files=tuple(f"{slug}.{ending}" for ending in FILES),
     )
 
 

@@ -41,11 +41,11 @@ Tell = Callable[[int, int], None]
 """Is told how many of how many are done."""
 
 
-def _untold(done: int, total: int) -> None:
+def untold(done: int, total: int) -> None:
     """Says nothing."""
 
 
-def load_frame(run: str | Path, tell: Tell = _untold) -> Frame:
+def load_frame(run: str | Path, tell: Tell = untold) -> Frame:
     """Everything that a run came to.
 
     Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
@@ -22,7 +23,7 @@ from serlab.reports.meter_tables import headline_words, meter_failures, meter_me
 from serlab.reports.page_data import data_of
 from serlab.reports.page_errors import errors_html
 from serlab.reports.records import Arm, Block, Frame, SearchPoint, Verdict
-from serlab.reports.rows import Row, heading_of, row_of
+from serlab.reports.rows import Row, heading_of, kinds_of, row_of
 from serlab.reports.sentences import (
     SYMBOLS,
     base_sentence,
@@ -32,6 +33,7 @@ from serlab.reports.sentences import (
     verdict_sentence,
 )
 from serlab.reports.tables import probe_words, transductive_notes
+from serlab.reports.template import Template, render_page
 from serlab.reports.words import (
     clean,
     cost_title,
@@ -79,6 +81,8 @@ class Section:
     margin: str
     axis: Markup
     rows: tuple[Row, ...]
+    kinds: tuple[tuple[str, str], ...]
+    """What the rows can be filtered by, with its words."""
     figures: tuple[Drawn, ...]
     absent: tuple[tuple[str, str], ...]
     lost: tuple[str, ...]
@@ -99,6 +103,14 @@ class Section:
     """Why a grid study has none."""
     errors: Markup
     """The error browser."""
+
+
+_JINJA: Mapping[str, Any] = {  # keywords of jinja2.Environment
+    "autoescape": True,
+    "undefined": StrictUndefined,
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+}
 
 
 def sections_of(
@@ -136,7 +148,11 @@ def marks_of_all(frame: Frame) -> list[str]:
 
 
 def render(
-    frame: Frame, sections: Sequence[Section], over: Over, errors: Mapping[str, Errors]
+    frame: Frame,
+    sections: Sequence[Section],
+    over: Over,
+    errors: Mapping[str, Errors],
+    template: Template | None = None,
 ) -> str:
     """The page's text.
 
@@ -145,36 +161,32 @@ def render(
         sections: of `sections_of`.
         over: the arms over all corpora, where there are several.
         errors: by corpus, the utterances that the base errs on most.
+        template: a lab's own page around it.
+
+    Raises:
+        BadFile: the lab's page is wrong.
     """
     style, script = _text("page.css"), _text("page.js")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "clean": clean,
-        "breaking": _breaking,
-        "label": label,
-        "plural": plural,
-        "count": count,
-        "p": p_value,
-        "p_is": p_is,
-        "n": number,
+    facts = {
+        "frame": frame,
+        "study": frame.study,
+        "sections": sections,
+        "marks": marks_of_all(frame),
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": _policy(script, sound=any(e.sound for e in errors.values())),
+        "across": [across_line(row, frame) for row in over.rows],
+        "ranked": over.ranked,
+        "over_figures": over.figures,
+        "data": Markup(data_of(frame, over, errors)),
+        "counts": counts_sentence(frame.counts),
+        "svg": Markup,
     }
-    return environment.from_string(_text("page.html")).render(
-        frame=frame,
-        study=frame.study,
-        sections=sections,
-        marks=marks_of_all(frame),
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(script, sound=any(e.sound for e in errors.values())),
-        across=[across_line(row, frame) for row in over.rows],
-        ranked=over.ranked,
-        over_figures=over.figures,
-        data=Markup(data_of(frame, over, errors)),
-        counts=counts_sentence(frame.counts),
-        svg=Markup,
-    )
+    if template and template.page is not None:
+        return render_page(template, _text("page.html"), _JINJA, _FILTERS, facts)
+    environment = Environment(**_JINJA)
+    environment.filters |= _FILTERS
+    return environment.from_string(_text("page.html")).render(**facts)
 
 
 def _text(name: str) -> str:
@@ -202,6 +214,7 @@ def _section(
     errors: Markup,
 ) -> Section:
     share = block.attribution
+    rows = tuple(row_of(a, block, f"c{index}-a{i}") for i, a in enumerate(block.arms))
     return Section(
         block=block,
         headline=_headline(block),
@@ -215,7 +228,8 @@ def _section(
         probe=probe_words(block),
         margin=margin_words(block.study.margin, block.study.metric),
         axis=axis_row(block),
-        rows=tuple(row_of(a, block, f"c{index}-a{i}") for i, a in enumerate(block.arms)),
+        rows=rows,
+        kinds=kinds_of(rows),
         figures=figures,
         absent=absent,
         lost=_lost(block),
@@ -362,3 +376,15 @@ def _tiles(block: Block) -> tuple[tuple[str, str], ...]:
 def _breaking(text: object) -> Markup:
     """The text, escaped, with places where its line may break."""
     return Markup(re.sub(r"([=_,/])", r"\1<wbr>", str(escape(label(text)))))
+
+
+_FILTERS: Mapping[str, Callable[..., object]] = {
+    "clean": clean,
+    "breaking": _breaking,
+    "label": label,
+    "plural": plural,
+    "count": count,
+    "p": p_value,
+    "p_is": p_is,
+    "n": number,
+}

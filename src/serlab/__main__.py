@@ -112,6 +112,11 @@ def _add_run(commands: Any, shared: _Shared) -> None:
         "--with-audio", action="store_true",
         help="put the recordings of the worst utterances into the page, to be played",
     )  # fmt: skip
+    report.add_argument(
+        "--template", metavar="DIR",
+        help="a folder with the lab's own page.html, figures.mplstyle or both; figures come from "
+        "--plugin",
+    )  # fmt: skip
     about = "tell what changed between two runs of a study, and what it did to each arm"
     compare = _command(commands, "compare", about, shared.plugin, shared.json)
     compare.add_argument("a", metavar="RUN_A", help="the folder of the run that was first")

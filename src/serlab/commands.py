@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import sys
+import traceback
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,8 +31,18 @@ def load_plugins(names: Iterable[str]) -> None:
         sys.path.append(str(Path.cwd()))
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            raise BadValue("--plugin", name, f"an importable module ({error})") from None
+        except SerlabError:
+            raise
+        except Exception as error:  # whatever the module does when it is imported
+            raise BadValue("--plugin", name, f"an importable module ({_why(error)})") from None
+
+
+def _why(error: Exception) -> str:
+    """An error in the code of others, with the last line that it went through."""
+    if isinstance(error, ImportError | SyntaxError):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error}, {Path(last.filename).name}, line {last.lineno}"
 
 
 def roots_of(pairs: Iterable[str]) -> dict[str, Path]:
@@ -102,7 +113,7 @@ def describe_command(chosen: Namespace, typed: str) -> int:
 
 
 def run_command(chosen: Namespace, typed: str) -> int:
-    """Runs a study and writes its report; 0 when every fold completed, else 1."""
+    """Runs a study and writes its report; 0 when every fold and figure is there, else 1."""
     from serlab.studies.specification import load_study
 
     study = load_study(chosen.study, chosen.set)
@@ -131,11 +142,12 @@ def run_command(chosen: Namespace, typed: str) -> int:
     troubles = ", ".join(f"{n} {status}" for status, n in outcome.problems.items())
     say(f"{outcome.n_completed} of {outcome.n_planned} folds completed" +
         (f"; {troubles}" if troubles else ""))  # fmt: skip
+    failed = 0
     if not chosen.no_report and outcome.n_completed:
         from serlab.report_commands import report_of_run
 
-        report_of_run(out, roots)
-    return 0 if not outcome.problems else 1
+        failed = report_of_run(out, roots)
+    return 0 if not outcome.problems and not failed else 1
 
 
 def device_of(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,33 +15,53 @@ if TYPE_CHECKING:
     from serlab.bench.store import Store
     from serlab.reports.recordings import Listening, Recordings
     from serlab.reports.records import CorpusFacts
+    from serlab.reports.template import Template
     from serlab.studies.recordings import RunCorpus
 
 
 def report_command(chosen: Namespace, typed: str) -> int:
-    """Writes the report of a run, or of several together."""
+    """Writes the report of a run, or of several together; 1 where a figure failed."""
     runs, roots = [Path(run) for run in chosen.run], roots_of(chosen.root)
     if len(runs) > 1 and not chosen.out:
         raise BadValue("--out", None, "a folder for the report, as there are several runs")
+    template = _template(chosen.template)
     listening = listening_to(runs, roots, with_audio=chosen.with_audio)
-    _write(runs, Path(chosen.out) if chosen.out else None, listening)
-    return 0
+    return _write(runs, Path(chosen.out) if chosen.out else None, listening, template)
 
 
-def report_of_run(run: Path, roots: Mapping[str, Path]) -> None:
-    """Writes the report of a run that has just ended."""
-    _write([run], None, listening_to([run], roots, with_audio=False))
+def report_of_run(run: Path, roots: Mapping[str, Path]) -> int:
+    """Writes the report of a run that has just ended; 1 where a figure failed."""
+    return _write([run], None, listening_to([run], roots, with_audio=False), None)
 
 
-def _write(runs: Sequence[Path], out: Path | None, listening: Listening) -> None:
+def _template(folder: str | None) -> Template | None:
+    from serlab.reports.template import load_template
+
+    return load_template(Path(folder)) if folder is not None else None
+
+
+def _write(
+    runs: Sequence[Path], out: Path | None, listening: Listening, template: Template | None
+) -> int:
+    from serlab.reports.gallery import FigureFailed
     from serlab.reports.report import write_joined, write_report
+    from serlab.studies.progress import telling
 
-    if len(runs) == 1:
-        page = write_report(runs[0], out, listening)
-    else:
-        assert out is not None
-        page = write_joined(runs, out, listening)
+    def told(what: str, unit: str) -> Callable[[int, int], None]:
+        return telling(what, say, unit=unit)
+
+    code = 0
+    try:
+        if len(runs) == 1:
+            page = write_report(runs[0], out, listening, template=template, telling=told)
+        else:
+            assert out is not None
+            page = write_joined(runs, out, listening, template=template, telling=told)
+    except FigureFailed as failed:
+        say(f"serlab: {failed}")
+        page, code = failed.page, 1
     print(f"report: {page.resolve()}")
+    return code
 
 
 def listening_to(runs: Sequence[Path], roots: Mapping[str, Path], *, with_audio: bool) -> Listening:
