@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from serlab.bench.contracts import Audio, FloatArray, Utterance
-from serlab.bench.errors import BadFile, MissingExtra
+from serlab.bench.errors import SerlabError
 from serlab.reports.errors import (
     ClassError,
     TraceError,
@@ -280,7 +280,7 @@ def _drawn(card: Card, at_hand: Recordings) -> tuple[Card, Audio | None]:
         return replace(card, absent=absent), None
     try:
         audio = found.heard().read()
-    except (BadFile, MissingExtra) as error:
+    except SerlabError as error:
         return replace(card, absent=str(error)), None
     seen = spectrogram(audio)
     encoded = base64.b64encode(seen.png()).decode()
