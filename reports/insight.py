@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Literal
 
 from serlab.bench.insight import Insight, read_insight
 from serlab.reports.figure import Absent
-from serlab.reports.words import label
+from serlab.reports.words import clean, label, plural
 
 if TYPE_CHECKING:
     from serlab.reports.records import Arm, Block
 
 Kind = Literal["embeddings", "maps", "weights"]
 """What of an Insight is asked for."""
+
+MOST_UTTERANCES = 4
+"""That a figure shows."""
 
 _NONE: dict[Kind, str] = {
     "embeddings": "no embeddings are kept",
@@ -81,3 +84,13 @@ def why_none(block: Block, kind: Kind) -> Absent:
     why = first.insight.read().absent.get(kind, _NONE[kind])
     asked = kind == "embeddings" and block.study.toml["insight"].get("embeddings", True)
     return Absent(reason=f"{label(first.name)}: {why}", notable=bool(asked))
+
+
+def shown_of(block: Block, found: Inside, kept: int) -> str:
+    """Which utterances of how many that are kept a figure shows, and of which training."""
+    shown = plural(kept, "test utterance")
+    if kept > MOST_UTTERANCES:
+        shown = f"{MOST_UTTERANCES} of {shown}"
+    rule = "the first by id" + " of each class in turn" * (block.corpus.target == "emotion")
+    training = f"fold {clean(found.kept.fold)} with seed {found.kept.seed}"
+    return f"{shown} ({rule}; training of {training})"

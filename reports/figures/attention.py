@@ -11,9 +11,9 @@ import numpy as np
 from serlab.bench.contracts import FloatArray
 from serlab.bench.insight import AttentionMap
 from serlab.reports.figure import FIGURES, Absent, mark, new_figure
-from serlab.reports.insight import Inside, inside, why_none
+from serlab.reports.insight import MOST_UTTERANCES, Inside, inside, shown_of, why_none
 from serlab.reports.records import Block
-from serlab.reports.words import clean, listed, marks_of, number, plural, short, tagged
+from serlab.reports.words import clean, listed, marks_of, number, short, tagged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,8 +56,8 @@ class AttentionNumbers:
     marks: tuple[str, ...]
     corpus: str
     arm: str
-    fold: str
-    seed: int
+    shown: str
+    """Which utterances of which training, in words."""
     looked_at: str
     """Name of the input."""
     panels: tuple[Panel, ...]
@@ -99,11 +99,10 @@ class AttentionNumbers:
         said = "; the arrow names the class that it says" if self.panels[0].said else ""
         cells = "frames and bins" if self.over_bins else "frames (the input's mean over bins)"
         return (
-            f"Attention of {clean(self.arm)} on {clean(self.corpus)} in "
-            f"{plural(len(self.panels), 'test utterance')} (the first by id of each class in turn; "
-            f"training of fold {clean(self.fold)} with seed {self.seed}){said}. Top: the input "
-            f"{clean(self.looked_at)} as the network reads it, dark is high. Middle: how it weighs "
-            f"{which}, 1 where all weigh the same. Bottom: a network of the same settings with "
+            f"Attention of {clean(self.arm)} on {clean(self.corpus)} in {self.shown}{said}. "
+            f"Top: the input {clean(self.looked_at)} as the network reads it, dark is high. "
+            f"Middle: how it weighs {which}, 1 where all weigh the same; where each class has a "
+            "map, that of the class it says. Bottom: a network of the same settings with "
             "random weights, on the same scale. Between the pictures: rank correlation "
             f"(Spearman) of the middle one with the one above and the one below, over {cells} "
             "that either network looks at. A map that is much like its control says nothing of "
@@ -160,10 +159,9 @@ def _numbers(block: Block, found: Inside) -> AttentionNumbers:
         marks=marks_of(block, (found.arm,)),
         corpus=block.corpus.name,
         arm=tagged(found.arm),
-        fold=found.kept.fold,
-        seed=found.kept.seed,
+        shown=shown_of(block, found, len(found.held.maps)),
         looked_at=found.held.maps[0].input,
-        panels=tuple(_panel(one) for one in found.held.maps),
+        panels=tuple(_panel(one) for one in found.held.maps[:MOST_UTTERANCES]),
     )
 
 

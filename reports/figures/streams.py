@@ -19,9 +19,9 @@ from serlab.reports.figure import (
     quiet,
     spread,
 )
-from serlab.reports.insight import Inside, inside, why_none
+from serlab.reports.insight import MOST_UTTERANCES, Inside, inside, shown_of, why_none
 from serlab.reports.records import Block
-from serlab.reports.words import clean, listed, marks_of, number, plural, short, tagged
+from serlab.reports.words import clean, listed, marks_of, number, short, tagged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,8 +66,8 @@ class StreamsNumbers:
     marks: tuple[str, ...]
     corpus: str
     arm: str
-    fold: str
-    seed: int
+    shown: str
+    """Which utterances of which training, in words."""
     panels: tuple[Panel, ...]
 
     @property
@@ -100,9 +100,8 @@ class StreamsNumbers:
     def caption(self) -> str:
         """The caption."""
         return (
-            f"Weights of the streams of {clean(self.arm)} on {clean(self.corpus)} in "
-            f"{plural(len(self.panels), 'test utterance')} (the first by id; training of fold "
-            f"{clean(self.fold)} with seed {self.seed}); they sum to 1 at every time. Thin dashed: "
+            f"Weights of the streams of {clean(self.arm)} on {clean(self.corpus)} in {self.shown}; "
+            "they sum to 1 at every time. Thin dashed: "
             "a network of the same settings with random weights. At the right, mean ± standard "
             "deviation over frames, the control's in brackets. What the control does as well "
             "comes with the architecture and the input, not from training. A weight is no measure "
@@ -154,9 +153,8 @@ def _numbers(block: Block, found: Inside) -> StreamsNumbers:
         marks=marks_of(block, (found.arm,)),
         corpus=block.corpus.name,
         arm=tagged(found.arm),
-        fold=found.kept.fold,
-        seed=found.kept.seed,
-        panels=tuple(_panel(one) for one in found.held.weights),
+        shown=shown_of(block, found, len(found.held.weights)),
+        panels=tuple(_panel(one) for one in found.held.weights[:MOST_UTTERANCES]),
     )
 
 

@@ -77,9 +77,9 @@ def test_it_shows_the_bases_maps(held: AttentionNumbers, block: Block) -> None:
     """Each with its class, what was said, and the training that it is of."""
     shown = [(p.utterance, p.emotion, p.said) for p in held.panels]
     assert shown == [(m.id, m.emotion, m.said) for m in kept(block).maps]
-    assert (held.arm, held.fold, held.seed, held.looked_at) == ("base", "fold0", 0, "image")
+    assert (held.arm, held.looked_at) == ("base", "image")
     assert "Attention of base on synth in 4 test utterances" in held.caption()
-    assert "fold fold0 with seed 0" in held.caption()
+    assert "(the first by id of each class in turn; training of fold fold0 with" in held.caption()
 
 
 def test_correlations_are_spearmans_of_all_cells(held: AttentionNumbers, block: Block) -> None:
@@ -211,6 +211,14 @@ def test_files_are_the_same_again(block: Block, tmp_path: Path) -> None:
     first_row = rows[0]
     assert float(first_row["time_s"]) == pytest.approx(0.9 / MOST_FRAMES / 2, abs=1e-4)
     assert float(first_row["bin"]) == 0
+
+
+def test_no_more_are_shown_than_can_be_read(fake: ModuleType, block: Block, tmp_path: Path) -> None:
+    """The first four of what is kept, and the caption says of how many."""
+    maps = [replace(one, id=f"u{i}") for i, one in enumerate(kept(block).maps * 2)]
+    held = numbers(with_maps(fake, tmp_path, "base", maps))
+    assert [p.utterance for p in held.panels] == ["u0", "u1", "u2", "u3"]
+    assert "in 4 of 8 test utterances" in held.caption()
 
 
 def test_names_may_be_anything(fake: ModuleType, block: Block, tmp_path: Path) -> None:

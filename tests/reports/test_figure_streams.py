@@ -83,7 +83,7 @@ def test_rows_hold_every_frame(held: StreamsNumbers, block: Block) -> None:
 def test_words_name_arm_training_and_numbers(held: StreamsNumbers) -> None:
     """The caption tells what the control is; the alternative text has every number."""
     assert "streams of base on synth in 2 test utterances" in held.caption()
-    assert "fold fold0 with seed 0" in held.caption()
+    assert "(the first by id; training of fold fold0 with seed 0)" in held.caption()
     stream = held.panels[0].streams[0]
     assert f"s1-0-0: semantic {stream.mean:.2f} ± {stream.sd:.2f} (0.50 ± 0.02)" in held.alt()
 
