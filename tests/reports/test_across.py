@@ -69,7 +69,7 @@ def test_one_corpus_has_nothing_across(run: Path) -> None:
 
 def test_page_and_table_tell_it(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The section comes first, its file lies beside the page, its numbers are in the JSON."""
-    monkeypatch.setattr("serlab.reports.report._figures", lambda *_: ([], []))
+    monkeypatch.setattr("serlab.reports.figure.FIGURES.entries", dict)
     page = write_report(run, tmp_path)
     text = page.read_text(encoding="utf-8")
     assert text.index("Over 3 corpora") < text.index("Verdict on")
@@ -143,7 +143,7 @@ def test_the_ranking_is_on_the_page(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table below the differences, and its file with the p of every pair."""
-    monkeypatch.setattr("serlab.reports.report._figures", lambda *_: ([], []))
+    monkeypatch.setattr("serlab.reports.figure.FIGURES.entries", dict)
     text = write_report(many, tmp_path).read_text(encoding="utf-8")
     assert text.index("Over 5 corpora") < text.index("Ranks over the corpora")
     assert "Not ranked, as not every training completed on every corpus: svm" in text

@@ -21,7 +21,6 @@ import soundfile
 from serlab.__main__ import main
 from serlab.bench.contracts import Audio
 from serlab.bench.corpora.base import corpus_digest, load_corpus
-from serlab.reports import report
 from serlab.reports.error_cards import N_CARDS, errors_of
 from serlab.reports.frame import load_frame
 from serlab.reports.join import join
@@ -77,7 +76,7 @@ def tell(run: Path, *, data: str, name: str) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without figures, and no corpora that the machine has."""
-    monkeypatch.setattr(report, "_figures", lambda *given: ([], []))
+    monkeypatch.setattr("serlab.reports.figure.FIGURES.entries", dict)
     monkeypatch.delenv("SERLAB_DATA", raising=False)
 
 
@@ -216,8 +215,8 @@ def test_a_report_with_sound_loads_no_torch(heard: Path, tmp_path: Path) -> None
     words = ["report", str(heard), "--out", str(tmp_path / "out"), "--with-audio"]
     words += ["--root", f"manifest={heard.parent / FOLDER}"]
     code = (
-        "import sys\nfrom serlab.__main__ import main\nfrom serlab.reports import report\n"
-        "report._figures = lambda *given: ([], [])\n"
+        "import sys\nfrom serlab.__main__ import main\nfrom serlab.reports.figure import FIGURES\n"
+        "FIGURES.entries = dict\n"
         f"assert main({words!r}) == 0\n"
         "from pathlib import Path\nfrom serlab.bench.corpora.base import load_corpus\n"
         "from serlab.reports.spectrogram import spectrogram\n"

@@ -252,4 +252,4 @@ def test_the_shipped_study_is_a_full_factorial() -> None:
 @pytest.fixture
 def tables_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws no figure."""
-    monkeypatch.setattr("serlab.reports.report._figures", lambda *_: ([], []))
+    monkeypatch.setattr("serlab.reports.figure.FIGURES.entries", dict)

@@ -162,7 +162,7 @@ def test_the_page_shows_it_once_over_all_corpora(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Below the table of ranks, before the first corpus; its files lie beside the others."""
-    monkeypatch.setattr("serlab.reports.report._figures", lambda *_: ([], []))
+    monkeypatch.setattr("serlab.reports.figure.FIGURES.entries", dict)
     text = write_report(many, tmp_path).read_text(encoding="utf-8")
     assert text.count('<figure id="ranking"') == 1
     order = ("Ranks over the corpora", '<figure id="ranking"', "Verdict on")

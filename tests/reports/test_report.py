@@ -13,14 +13,13 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from serlab.bench.contracts import Status
 from serlab.bench.errors import BadFile
-from serlab.reports.figure import Absent, Drawn, FigureKind, write_figure
+from serlab.reports.figure import FIGURES
 from serlab.reports.frame import load_frame
 from serlab.reports.report import write_report
 
@@ -173,6 +172,7 @@ def test_report_stands_beside_the_run_by_default(hostile: Path) -> None:
     assert hostile.parts[-3:] == ("run", "report", "index.html")
     assert {p.name for p in hostile.parent.iterdir()} == {
         "index.html",
+        "report.md",
         "figures",
         "tables",
         "tables.tex",
@@ -356,13 +356,8 @@ def test_long_fractions_are_short_on_the_page_and_whole_in_the_data(rated: Path)
 @pytest.fixture
 def forest_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws one figure of eight, where a test is about the page."""
-
-    def write(kind: FigureKind, name: str, *rest: Any, **named: Any) -> Drawn | Absent:
-        if name == "forest":
-            return write_figure(kind, name, *rest, **named)
-        return Absent(reason="left out of this test")
-
-    monkeypatch.setattr("serlab.reports.report.write_figure", write)
+    forest = {"forest": FIGURES.entry("forest")}
+    monkeypatch.setattr(FIGURES, "entries", lambda: forest)
 
 
 @pytest.mark.usefixtures("forest_only")
