@@ -27,6 +27,7 @@ from serlab.reports.figures.attention import (
 )
 from serlab.reports.frame import load_frame
 from serlab.reports.records import Block
+from serlab.reports.report import write_report
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +230,22 @@ def test_names_may_be_anything(fake: ModuleType, block: Block, tmp_path: Path) -
     assert isinstance(drawn, Drawn)
     assert "<script>" not in drawn.svg
     ElementTree.fromstring(drawn.svg)
+
+
+def test_a_page_asks_for_none_of_its_pictures(fake: ModuleType, tmp_path: Path) -> None:
+    """They are in the page, which may show images of its own alone."""
+    study = fake.FakeStudy(skill={"base": 0.7}, seeds=(0,), meters=False)
+    fake.add_insight(
+        fake.write_fake_run(tmp_path, study), study, "embeddings", "maps", "weights"
+    )  # fmt: skip
+    text = write_report(tmp_path, tmp_path / "report").read_text(encoding="utf-8")
+    assert "img-src data:" in text
+    found = re.findall(r"<image [^>]*>", text)
+    assert len(found) >= 12
+    assert all(' href="data:image/png;base64,' in image for image in found)
+    assert "xlink" not in text
+    for name in ("attention", "streams", "embedding"):
+        assert (tmp_path / "report" / "figures" / f"{name}.csv").is_file()
 
 
 def test_what_is_not_kept_is_told(run: Path, fake: ModuleType, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from serlab.bench.contracts import Status
 from serlab.bench.errors import BadFile
 from serlab.bench.insight import Embeddings, Insight, write_insight
 from serlab.bench.probe import emotion_probe, speaker_probe
@@ -275,15 +276,27 @@ def test_joined_reports_keep_them(folder: Path, fake: ModuleType, tmp_path: Path
     assert held.maps[1].arm.startswith("loss=focal")
 
 
-def test_a_report_reads_what_it_draws(block: Block, tmp_path: Path) -> None:
-    """A frame is loaded without them; a damaged file is told where it is read."""
-    held = with_embeddings(block, tmp_path)
-    base = held.base
-    assert base is not None
-    assert base.insight is not None
-    base.insight.path.write_bytes(b"damaged")
-    with pytest.raises(BadFile, match=r"changed\.safetensors"):
+def test_a_run_is_loaded_without_reading_them(fake: ModuleType, tmp_path: Path) -> None:
+    """A damaged file is told when a figure asks for it, and not before."""
+    study = fake.FakeStudy(skill={"base": 0.7}, seeds=(0,), meters=False)
+    fake.add_insight(fake.write_fake_run(tmp_path, study), study, "embeddings")
+    path = next((tmp_path / "insight").iterdir())
+    path.write_bytes(b"damaged")
+    held = load_frame(tmp_path).blocks[0]
+    with pytest.raises(BadFile, match=path.name):
         Embedding().info(held)
+
+
+def test_a_training_that_failed_is_not_shown(fake: ModuleType, tmp_path: Path) -> None:
+    """Nor is one of another fold or seed; the next arm is."""
+    study = fake.FakeStudy(
+        skill={"base": 0.7, "loss=focal": 0.8}, seeds=(0, 1), meters=False,
+        lost={("base", "fold0", 0): Status.FAILED},
+    )  # fmt: skip
+    fake.add_insight(fake.write_fake_run(tmp_path, study), study, "embeddings")
+    held = numbers(load_frame(tmp_path).blocks[0])
+    assert [one.arm for one in held.maps] == ["loss=focal"]
+    assert "Not shown: base." in held.caption()
 
 
 def test_what_is_not_kept_is_told(run: Path, block: Block, tmp_path: Path) -> None:
