@@ -1,5 +1,5 @@
 "use strict";
-// The page is whole without this: it makes tables sortable, opens the arm that a link names, and
+// The page is whole without this: it makes tables sortable and filtered, opens the arm that a link names, and
 // lets the keyboard scroll what is wider than its place.
 (() => {
   const text = (cell) => cell.dataset.key ?? cell.textContent.trim();
@@ -32,6 +32,31 @@
         sort(table, column, kind, down);
       });
     });
+  }
+  const LEAST_ROWS = 5; // fewer need no filter
+  for (const bar of document.querySelectorAll(".filter")) {
+    const table = bar.closest("section").querySelector("table.arms");
+    const heads = [...table.tHead.rows[0].cells];
+    const rows = [...table.tBodies[0].rows];
+    const [field, choice, told] = bar.querySelectorAll("input, select, output");
+    const names = new Map(rows.map((row) => [row, row.cells[0].textContent.toLowerCase()]));
+    const fits = (row, words) =>
+      (!choice.value || row.dataset.kinds.split(" ").includes(choice.value)) &&
+      words.every((word) => names.get(row).includes(word));
+    const filter = () => {
+      const words = field.value.toLowerCase().split(/\s+/);
+      const kept = rows.filter((row) => fits(row, words));
+      const widths = heads.map((head) => head.offsetWidth);
+      const part = kept.length < rows.length; // then the columns stay as wide as they are
+      heads.forEach((head, i) => { head.style.width = part ? `${widths[i]}px` : ""; });
+      table.style.tableLayout = part ? "fixed" : "";
+      for (const row of rows) row.hidden = true;
+      for (const row of kept) row.hidden = false;
+      told.textContent = `${kept.length} of ${rows.length} rows`;
+    };
+    for (const event of ["input", "change"]) bar.addEventListener(event, filter);
+    bar.hidden = rows.length < LEAST_ROWS;
+    if (field.value || choice.value) filter(); // what a reload has kept
   }
   const reveal = () => {
     const named = location.hash && document.getElementById(location.hash.slice(1));

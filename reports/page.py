@@ -33,7 +33,7 @@ from serlab.reports.sentences import (
     verdict_sentence,
 )
 from serlab.reports.tables import probe_words, transductive_notes
-from serlab.reports.template import Template, render_page
+from serlab.reports.template import Template, render_page, shipped_page
 from serlab.reports.words import (
     clean,
     cost_title,
@@ -183,10 +183,10 @@ def render(
         "svg": Markup,
     }
     if template and template.page is not None:
-        return render_page(template, _text("page.html"), _JINJA, _FILTERS, facts)
+        return render_page(template, _JINJA, _FILTERS, facts)
     environment = Environment(**_JINJA)
     environment.filters |= _FILTERS
-    return environment.from_string(_text("page.html")).render(**facts)
+    return environment.from_string(shipped_page()).render(**facts)
 
 
 def _text(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -51,7 +52,32 @@ class Row:
     effect: Cell
     cells: tuple[Cell, ...]
     note: str
+    kinds: tuple[str, ...]
+    """What it is filtered by, of `KINDS`."""
     detail: Detail
+
+
+KINDS = {
+    "base": "the base",
+    "better": "better",
+    "worse": "worse",
+    "same": "no difference as large as the margin",
+    "unclear": "no difference shown",
+    "none": "not compared",
+    "baseline": "other systems",
+}
+"""In words."""
+
+
+def _kinds(arm: Arm) -> tuple[str, ...]:
+    verdict = arm.effect.verdict.value if arm.effect else "none"
+    return ("base" if arm.is_base else verdict, *["baseline"] * (arm.kind == "baseline"))
+
+
+def kinds_of(rows: Iterable[Row]) -> tuple[tuple[str, str], ...]:
+    """The kinds that there are, with their words."""
+    found = {kind for row in rows for kind in row.kinds}
+    return tuple((kind, words) for kind, words in KINDS.items() if kind in found)
 
 
 def heading_of(block: Block) -> tuple[str, ...]:
@@ -82,6 +108,7 @@ def row_of(arm: Arm, block: Block, anchor: str) -> Row:
         ),
         cells=(*(_score(arm, column) for column in columns), *_costs(arm, block)),
         note=_brief_note(arm),
+        kinds=_kinds(arm),
         detail=detail_of(arm, block, columns),
     )
 

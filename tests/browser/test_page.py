@@ -396,3 +396,124 @@ def test_print_opens_every_arm(browser: Any, plain: str) -> None:
     assert base64.b64decode(made).startswith(b"%PDF")
     assert browser.execute_script("return window.opened") == 0
     assert browser.find_elements("css selector", "details[open]") == []
+
+
+# --- the filter ----------------------------------------------------------------------------
+
+SHOWN = (
+    "return [...document.querySelectorAll('.arms')[0].tBodies[0].rows]"
+    ".filter((r) => r.getBoundingClientRect().height > 0)"
+    ".map((r) => r.cells[0].querySelector('a').textContent)"
+)
+PLACES = (
+    "return [...document.querySelectorAll('.arms thead th')]"
+    ".flatMap((t) => { const b = t.getBoundingClientRect(); return [b.left, b.width, b.top] })"
+)
+
+
+def choose(driver: Any, kind: str) -> None:
+    """Chooses a kind of row."""
+    from selenium.webdriver.support.ui import Select
+
+    Select(driver.find_element("css selector", ".filter select")).select_by_value(kind)
+
+
+def test_filter_keeps_what_has_all_words(browser: Any, plain: str) -> None:
+    """By typing, in any order and case; the rest comes back when the field is empty."""
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(plain)
+    everything = browser.execute_script(SHOWN)
+    field = browser.find_element("css selector", ".filter input")
+    told = browser.find_element("css selector", ".filter output")
+    before = browser.execute_script(PLACES)
+    field.send_keys("MAX pool")
+    assert browser.execute_script(SHOWN) == ["pooling=max"]
+    assert told.text == f"1 of {len(everything)} rows"
+    assert browser.execute_script(PLACES) == pytest.approx(before, abs=1)
+    field.send_keys(Keys.END, "x")
+    assert browser.execute_script(SHOWN) == []
+    assert told.text == f"0 of {len(everything)} rows"
+    field.clear()
+    field.send_keys("a", Keys.BACKSPACE)
+    assert browser.execute_script(SHOWN) == everything
+    assert browser.execute_script(PLACES) == pytest.approx(before, abs=1)
+
+
+def test_filter_keeps_kinds_and_goes_with_sorting(browser: Any, plain: str) -> None:
+    """What is worse, then sorted; a row that is left still opens its arm, whichever is open."""
+    browser.get(plain)
+    choose(browser, "worse")
+    worse = browser.execute_script(SHOWN)
+    assert set(worse) == {"pooling=mean", "filters=time"}
+    heads = browser.find_elements("css selector", ".arms thead th[data-kind=number] button")
+    for _ in range(2):
+        heads[0].click()
+        assert set(browser.execute_script(SHOWN)) == set(worse)
+    assert browser.execute_script(SHOWN) == ["pooling=mean", "filters=time"]
+    open_all(browser)
+    browser.execute_script("document.querySelectorAll('details')[0].open = false")
+    link = browser.find_element("link text", "filters=time")
+    browser.execute_script(CLICK, link)
+    anchor = link.get_attribute("href").partition("#")[2]
+    until(browser, "return document.getElementById(arguments[0]).closest('details').open", anchor)
+    browser.find_element("css selector", ".filter input").send_keys("pool")
+    assert browser.execute_script(SHOWN) == ["pooling=mean"]
+    choose(browser, "baseline")
+    assert browser.execute_script(SHOWN) == []
+    browser.find_element("css selector", ".filter input").clear()
+    choose(browser, "baseline")
+    assert browser.execute_script(SHOWN) == ["svm"]
+
+
+def test_kinds_are_those_of_the_rows(browser: Any, address: str) -> None:
+    """No choice is without a row, and every row has one."""
+    browser.get(address)
+    offered, held = browser.execute_script(
+        "return [[...document.querySelector('.filter select').options].slice(1)"
+        ".map((o) => o.value), [...document.querySelector('.arms').tBodies[0].rows]"
+        ".map((r) => r.dataset.kinds.split(' '))]"
+    )
+    assert set(offered) == {kind for kinds in held for kind in kinds}
+    assert all(held)
+
+
+def test_filter_is_used_and_told_by_the_keyboard(browser: Any, plain: str) -> None:
+    """Tab goes from the field to the kinds; the result is a live region."""
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get(plain)
+    browser.find_element("css selector", ".filter input").send_keys("pooling", Keys.TAB)
+    focused = browser.switch_to.active_element
+    assert focused.tag_name == "select"
+    focused.send_keys("worse")
+    assert browser.execute_script(SHOWN) == ["pooling=mean"]
+    told = browser.find_element("css selector", ".filter output")
+    assert told.aria_role == "status"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_without_script_there_is_no_filter_and_no_jump(
+    browser: Any, plain: str, size: tuple[int, int]
+) -> None:
+    """The table stands in the same place with the filter and without."""
+    look(browser, size)
+    tops = []
+    for off in (False, True):
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": off})
+        browser.get(plain)
+        shown = browser.find_element("css selector", ".filter").is_displayed()
+        assert shown != off
+        tops.append(browser.find_element("css selector", ".arms").rect["y"])
+    assert tops[0] == pytest.approx(tops[1], abs=1)
+
+
+def test_print_has_every_row(browser: Any, plain: str) -> None:
+    """Filtered or not, and within the sheet."""
+    browser.get(plain)
+    everything = browser.execute_script(SHOWN)
+    browser.find_element("css selector", ".filter input").send_keys("svm")
+    look(browser, (round(PAPER_PX[0]), 900), media="print")
+    assert browser.execute_script(SHOWN) == everything
+    assert not browser.find_element("css selector", ".filter").is_displayed()
+    assert_tables_fit(browser)

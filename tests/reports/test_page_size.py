@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
@@ -117,3 +118,17 @@ def test_a_small_svg_keeps_its_words() -> None:
         '<use href="#f-used" x="12.35"/><text style="fill:var(--ink)">'
         '0.00031 x="1.23456" ; id="unused"</text></svg>'
     )
+
+
+def test_the_documented_lines_read_the_data(
+    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the reference prints works as it stands, beside a folder `report`."""
+    (page.parent.parent / "report").symlink_to(page.parent, target_is_directory=True)
+    monkeypatch.chdir(page.parent.parent)
+    text = (Path(__file__).parents[2] / "docs/reference/report.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0]
+    exec(compile(code, "report.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 50
+    assert all(re.fullmatch(r".+ -?0\.\d+ [\d.e-]+ (better|worse|same|unclear)", t) for t in lines)
