@@ -11,6 +11,7 @@ import base64
 import mimetypes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -78,16 +79,30 @@ def _text(path: Path) -> str:
 
 
 def _checked_page(path: Path) -> str:
-    text = _text(path)
+    text, environment = _text(path), Environment(autoescape=True)
     try:
-        body = Environment(autoescape=True).parse(text).body
+        parsed = environment.parse(text)
     except TemplateSyntaxError as error:
         raise BadFile(f"{path}:{error.lineno}", f"is wrong: {error.message}") from None
-    first = next((node for node in body if not _is_blank(node)), None)
+    first = next((node for node in parsed.body if not _is_blank(node)), None)
     if not isinstance(first, nodes.Extends) or _name(first.template) != SHIPPED:
         line = first.lineno if first else 1
         raise BadFile(f"{path}:{line}", f'must begin with {{% extends "{SHIPPED}" %}}')
+    known = {block.name for block in _blocks(environment.parse(shipped_page()))}
+    for block in _blocks(parsed):
+        if block.name not in known:  # Jinja would not print it
+            where = f"{path}:{block.lineno}"
+            raise UnknownName("block of the page", block.name, known, where=where)
     return text
+
+
+def shipped_page() -> str:
+    """The text of serlab's own page."""
+    return (resources.files("serlab.reports") / PAGE).read_text(encoding="utf-8")
+
+
+def _blocks(parsed: nodes.Template) -> list[nodes.Block]:
+    return list(parsed.find_all(nodes.Block))
 
 
 def _is_blank(node: nodes.Node) -> bool:
@@ -103,8 +118,8 @@ def _name(node: nodes.Expr) -> object:
 class _Pages(BaseLoader):
     """The lab's page and the shipped one, and no other."""
 
-    def __init__(self, template: Template, shipped: str) -> None:
-        self.template, self.shipped = template, shipped
+    def __init__(self, template: Template) -> None:
+        self.template = template
 
     def get_source(
         self, environment: Environment, template: str
@@ -112,19 +127,20 @@ class _Pages(BaseLoader):
         if template == PAGE and self.template.page is not None:
             return self.template.page, str(self.template.folder / PAGE), lambda: True
         if template == SHIPPED:
-            return self.shipped, f"<{SHIPPED}>", lambda: True
+            return shipped_page(), f"<{SHIPPED}>", lambda: True
         raise TemplateError(f'there is no "{template}": only {SHIPPED} can be had')
 
 
 def render_page(
-    template: Template, shipped: str, settings: Mapping[str, Any], filters: Mapping[str, Any],
+    template: Template,
+    settings: Mapping[str, Any],
+    filters: Mapping[str, Callable[..., object]],
     facts: Mapping[str, object],
-) -> str:  # fmt: skip
+) -> str:
     """The lab's page.
 
     Args:
         template: the lab's folder, with a page.
-        shipped: the text of serlab's page.
         settings: of Jinja's environment.
         filters: of the pages.
         facts: what the pages print.
@@ -134,7 +150,7 @@ def render_page(
     """
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = ImmutableSandboxedEnvironment(loader=_Pages(template, shipped), **settings)
+    environment = ImmutableSandboxedEnvironment(loader=_Pages(template), **settings)
     environment.filters |= filters
 
     def picture(name: str) -> Markup:
