@@ -85,6 +85,19 @@ class TradeoffNumbers:
     """Which arms have no latency or no MACs, and why, in sentences."""
 
     @property
+    def told(self) -> tuple[Point, ...]:
+        """Those with a name and a look of their own: the base, the fronts, then the best."""
+        if len(self.points) <= MOST_LOOKS:
+            return self.points
+        best = sorted(self.points, key=lambda p: -self._gain(p))
+        fronts = (p for cost in self.costs for p in self.front(cost))
+        first = dict.fromkeys(
+            [*(p.arm for p in self.points if p.is_base), *(p.arm for p in fronts)]
+        )
+        kept = list(dict.fromkeys([*first, *(p.arm for p in best)]))[:MOST_LOOKS]
+        return tuple(p for p in self.points if p.arm in kept)
+
+    @property
     def costs(self) -> tuple[str, ...]:
         """The costs that any arm has."""
         return tuple(name for name in COSTS if any(name in p.costs for p in self.points))
@@ -158,6 +171,8 @@ class TradeoffNumbers:
                 f"processes, and MACs: {self.conditions}."
             )
         told += " Intervals that leave the axis are cut." if self._cut() else ""
+        if (rest := len(self.points) - len(self.told)) > 0:
+            told += f" Small grey dots, without a name: the {rest} others, which the CSV names."
         return " ".join((text + told, *self.missing))
 
     def _fronts(self) -> list[str]:
@@ -187,13 +202,17 @@ class TradeoffNumbers:
         told = [
             f"{clean(p.arm)} {interval(p.score)}"
             + "".join(f", {_amount(name, held)}" for name, held in p.costs.items())
-            for p in self.points
+            for p in self.told
         ]
+        if (rest := len(self.points) - len(self.told)) > 0:
+            told.append(f"and {rest} others")
         titles = listed([cost_title(name) for name in self.costs])
         lines = " ".join(self._fronts())
         return f"{title_of(self.metric)} against {titles}: {'; '.join(told)}. {lines}"
 
 
+MOST_LOOKS = 16
+"""Arms that a reader can tell apart; looks are alike from the nineteenth on."""
 MOST_NAMES = 6
 """Arms of a front that its sentence names; the picture and the CSV mark all."""
 
@@ -273,7 +292,7 @@ class Tradeoff:
 
     def draw(self, numbers: TradeoffNumbers, width_in: float) -> Figure:
         """A panel a cost, sharing the axis of accuracy; names at the right, or at the foot."""
-        n, n_costs, narrow = len(numbers.points), len(numbers.costs), is_narrow(width_in)
+        n, n_costs, narrow = len(numbers.told), len(numbers.costs), is_narrow(width_in)
         height = 0.5 + 1.5 * n_costs + 0.16 * n if narrow else max(2.9, 0.19 * n + 0.9)
         figure = new_figure(width_in, height + 0.16 * bool(numbers.marks))
         title = title_of(numbers.metric)
@@ -333,7 +352,12 @@ def _panel(axes: Axes, numbers: TradeoffNumbers, cost: str) -> None:
     """Crosses of both intervals, and the front as steps."""
     front = numbers.front(cost)
     _steps(axes, [(_cost(p, cost), p.score.mean) for p in front])
-    for index, point in enumerate(numbers.points):
+    named = numbers.told
+    others = [p for p in numbers.points if p not in named and cost in p.costs]
+    if others:
+        places = [_cost(p, cost) for p in others], [p.score.mean for p in others]
+        axes.plot(*places, linestyle="none", marker=".", markersize=4, color="#999999", zorder=0.5)
+    for index, point in enumerate(named):
         if cost in point.costs:
             _draw_point(axes, point, point.costs[cost], index, filled=point in front)
     cost_axis(axes, numbers.span(cost))
@@ -378,11 +402,12 @@ def _legend(figure: Figure, numbers: TradeoffNumbers) -> None:
     """The arms' names at the foot, the highest first."""
     from matplotlib.lines import Line2D
 
-    order = sorted(range(len(numbers.points)), key=lambda i: -numbers.points[i].score.mean)
+    named = numbers.told
+    order = sorted(range(len(named)), key=lambda i: -named[i].score.mean)
     handles = []
     for index in order:
-        colour, marker = _look(numbers.points[index], index)
-        name = short(numbers.points[index].arm, 44)
+        colour, marker = _look(named[index], index)
+        name = short(named[index].arm, 44)
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", label=name))
     figure.legend(handles=handles, loc="outside lower left", fontsize=7.5, labelspacing=0.35)
 
@@ -393,12 +418,12 @@ def _names(axes: Axes, numbers: TradeoffNumbers) -> None:
     A name on any front is bold.
     """
     low, high = axes.get_ylim()
-    heights = [p.score.mean for p in numbers.points]
+    heights = [p.score.mean for p in numbers.told]
     gap = min(GAP, 1.0 / max(1, len(heights) - 1))
     places = spread([(h - low) / (high - low) for h in heights], gap)
     overflow = max(0.0, max(places) - 1.0) - max(0.0, -min(places))
     on_front = {p.arm for cost in numbers.costs for p in numbers.front(cost)}
-    for index, (point, place) in enumerate(zip(numbers.points, places, strict=True)):
+    for index, (point, place) in enumerate(zip(numbers.told, places, strict=True)):
         colour, marker = _look(point, index)
         chosen, y, over = point.arm in on_front, place - overflow, axes.transAxes
         axes.plot(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from serlab.reports.figure import FIGURES
 from serlab.reports.frame import load_frame
 from serlab.reports.page_data import DIGITS, finite
 from serlab.reports.report import write_report
@@ -132,3 +133,16 @@ def test_the_documented_lines_read_the_data(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 50
     assert all(re.fullmatch(r".+ -?0\.\d+ [\d.e-]+ (better|worse|same|unclear)", t) for t in lines)
+
+
+def test_the_front_names_no_more_arms_than_a_reader_can_tell_apart(fifty: Path) -> None:
+    """The base, the fronts and the best have looks of their own; the CSV has all."""
+    held = FIGURES.load("tradeoff")().info(load_frame(fifty).blocks[0])
+    named = {p.arm for p in held.told}
+    assert len(named) == 16
+    assert {p.arm for cost in held.costs for p in held.front(cost)} | {"base"} <= named
+    best = sorted(held.points, key=lambda p: -p.score.mean)
+    assert {p.arm for p in best[:8]} <= named
+    assert "Small grey dots, without a name: the 35 others" in held.caption()
+    assert "and 35 others" in held.alt()
+    assert len(held.rows()) == 51
