@@ -15,7 +15,7 @@ from serlab.bench.errors import BadFile, NotComparable, SerlabError
 from serlab.bench.store import Store
 from serlab.reports.effects import by_dimension, scores_of, with_effects
 from serlab.reports.factorial import attribution_of
-from serlab.reports.insight import Kept
+from serlab.reports.kept import Kept
 from serlab.reports.meters import MeterRun, read_meters
 from serlab.reports.pooling import pool, same_utterances
 from serlab.reports.records import (

@@ -1,19 +1,16 @@
-"""What is kept of a look inside one training of an arm, read when a figure asks for it."""
+"""What a figure of a look inside one training shows, of which arms, or why there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from serlab.bench.insight import Insight, read_insight
+from serlab.bench.insight import Insight
 from serlab.reports.figure import Absent
+from serlab.reports.kept import Kept
+from serlab.reports.records import Arm, Block
 from serlab.reports.words import clean, label, plural
-
-if TYPE_CHECKING:
-    from serlab.reports.records import Arm, Block
 
 Kind = Literal["embeddings", "maps", "weights"]
 """What of an Insight is asked for."""
@@ -26,29 +23,6 @@ _NONE: dict[Kind, str] = {
     "maps": "no attention is kept",
     "weights": "no weights of streams are kept",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """The file of one training: that of the first fold with the first seed of the study."""
-
-    path: Path
-    fold: str
-    seed: int
-
-    def read(self) -> Insight:
-        """What it holds; the latest few files are kept in memory.
-
-        Raises:
-            BadFile: it is damaged.
-        """
-        return _read(self.path, self.path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=4)
-def _read(path: Path, changed: int) -> Insight:
-    """The file as of the time when it was ``changed``."""
-    return read_insight(path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,8 @@ import numpy.typing as npt
 from serlab.bench.contracts import FloatArray, Scalar, Target
 from serlab.bench.statistics.records import Estimate, Need, coded
 from serlab.reports.attribution import Attribution, NoAttribution
+from serlab.reports.kept import Kept
 from serlab.reports.meters import ArmMeters, Conditions
-
-if TYPE_CHECKING:
-    from serlab.reports.insight import Kept
 
 IntArray = npt.NDArray[np.int64]
 

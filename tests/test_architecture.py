@@ -31,6 +31,8 @@ READ_BY_REPORTS = (
     "meters",
     "seeds",
     "typed",
+    "insight",
+    "probe",
 )
 FORBIDDEN_IN_REPORTS = {"torch", "ray", "optuna"}
 
