@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from serlab.bench.metrics.base import evaluate, metric
+from serlab.bench.metrics.base import metric
 from serlab.bench.statistics.cells import Undefined
 from serlab.bench.statistics.corpora import Summary
 from serlab.bench.statistics.differences import (
@@ -86,11 +86,7 @@ def over_folds(pooled: Pooled, name: str) -> OverFolds:
     A class that a fold lacks is dropped there, and traces are concatenated within a fold, so a
     fold mean is not the pooled figure; nan where the metric is undefined in a fold.
     """
-    values = []
-    for rows in groups(pooled.folds).values():
-        truth = pooled.truth[rows]
-        seeds = [evaluate(name, truth, scores[rows]) for scores in pooled.scores]
-        values.append(float(np.mean(seeds)))
+    values = list(_by_name(pooled, pooled.folds, name).values())
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return OverFolds(mean=float(np.mean(values)), sd=sd, n_folds=len(values))
 
@@ -110,10 +106,16 @@ def with_effects(block: Block) -> Block:
 
 def by_speaker(held: Pooled, metric: str) -> dict[str, float]:
     """The metric within each speaker's rows, mean over seeds; nan where it has no value."""
-    return {
-        name: float(np.mean([evaluate(metric, held.truth[rows], s[rows]) for s in held.scores]))
-        for name, rows in groups(held.speakers).items()
-    }
+    return _by_name(held, held.speakers, metric)
+
+
+def _by_name(held: Pooled, names: Sequence[str], metric_name: str) -> dict[str, float]:
+    """A metric within the rows of each name, mean over seeds."""
+    found, values = metric(metric_name), {}
+    for name, rows in groups(names).items():
+        truth, seeds = held.truth[rows], np.take(held.scores, rows, axis=1)
+        values[name] = float(np.mean([found(truth, scores) for scores in seeds]))
+    return values
 
 
 def foremost(arms: Sequence[Arm], most: int) -> list[Arm]:

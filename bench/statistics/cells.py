@@ -136,7 +136,8 @@ def _plain(found: Metric, arm: ArmPredictions, index: Integers) -> Floats:
     without = np.zeros((n_speakers if n_speakers > 1 else 0, len(arm.seeds)))
     for speaker, row in enumerate(without):
         rest = np.flatnonzero(index != speaker)
-        row[:] = [found(arm.truth[rest], scores[rest]) for scores in arm.scores]
+        truth, held = arm.truth[rest], np.take(arm.scores, rest, axis=1)
+        row[:] = [found(truth, scores) for scores in held]
     return without
 
 
