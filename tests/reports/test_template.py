@@ -193,3 +193,16 @@ def test_settings_are_matplotlibs() -> None:
 
     known: Any = mpl.rcParams
     assert set(SETTINGS) <= set(known)
+
+
+def test_of_the_how_to_page(run: Path, tmp_path: Path) -> None:
+    """What it shows as a lab's folder is one, and it names every block and no other."""
+    page = (Path(__file__).parents[2] / "docs/howto/figure.md").read_text(encoding="utf-8")
+    for name, text in re.findall(r'```\S+ title="lab/(\S+)"\n(.*?)```', page, re.DOTALL):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "logo.svg").write_text(LOGO, encoding="utf-8")
+    own = written(run, tmp_path / "out", "--template", str(tmp_path))
+    assert "Questions to the Speech Lab" in own
+    assert load_template(tmp_path).style["lines.linewidth"] == 1.5
+    told = re.findall(r"^\| `(\w+)` \| (?:in|after|at|below)", page, re.MULTILINE)
+    assert told == re.findall(r"\{% block (\w+) %\}", shipped_page())
