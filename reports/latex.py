@@ -99,10 +99,11 @@ def _char(char: str) -> str:
         return char
     if char in _LETTERS:
         return rf"\{_LETTERS[char]}{{}}"
-    letter, *accent = unicodedata.normalize("NFD", char)
-    if letter.isascii() and letter.isalpha() and len(accent) == 1 and accent[0] in _ACCENTS:
-        letter = rf"\{letter}" if letter in "ij" else letter
-        return rf"\{_ACCENTS[accent[0]]}{{{letter}}}"
+    parts = unicodedata.normalize("NFD", char)
+    letter, accent = parts[0], _ACCENTS.get(parts[1:])
+    if letter.isascii() and letter.isalpha() and accent:
+        dotless = rf"\{letter}" if letter in "ij" else letter
+        return rf"\{accent}{{{dotless}}}"
     return rf"\serlabchar{{{ord(char):04X}}}"
 
 
