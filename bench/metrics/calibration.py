@@ -45,12 +45,12 @@ def ece(truth: Array, scores: Array) -> float:
         0.4
     """
     truth, scores = checked_classes(truth, scores)
-    sums = scores.sum(axis=1)
-    wrong = (np.abs(sums - 1) > SUM_TOLERANCE) | (scores.min(axis=1) < 0)
+    columns = np.ascontiguousarray(scores.T)  # numpy is slow along a last axis of a few classes
+    wrong = (np.abs(columns.sum(axis=0) - 1) > SUM_TOLERANCE) | (columns.min(axis=0) < 0)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise BadValue(f"scores[{row}]", scores[row].tolist(), "probabilities that sum to 1")
-    confidence = scores.max(axis=1)
+    confidence = columns.max(axis=0)
     right = predicted_classes(scores) == truth
     bins = np.clip(np.ceil(confidence * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
     gaps = np.bincount(bins, weights=right - confidence, minlength=N_BINS)
