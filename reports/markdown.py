@@ -130,12 +130,13 @@ def _row(*cells: object) -> str:
 
 
 def _provenance(frame: Frame, most: int) -> list[str]:
-    lines = ["### Run again", ""]
+    lines = ["### Provenance", "", "To run it again:", ""]
     for run in (frame.runs or (frame.study,))[:most]:
         lines += [*_code(run.command), "", markdown_text(_resolved(run)), ""]
     rest = len(frame.runs) - most
     lines += [f"and {rest} more, in index.html", ""] if rest > 0 else []
-    lines += [markdown_text(counts_sentence(frame.counts)), ""]
+    several = len(frame.blocks) > 1
+    lines += [f"In all, {markdown_text(counts_sentence(frame.counts))}", ""] if several else []
     lines += _first([f"- {_facts(facts)}" for facts in frame.environments.values()], most)
     links = "[index.html](index.html), [tables.tex](tables.tex) and the folders tables and figures"
     return [*lines, "", f"Everything: {links}, beside this file."]

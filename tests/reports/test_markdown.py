@@ -219,7 +219,7 @@ def test_nothing_in_a_name_is_markdown(fake: ModuleType, tmp_path: Path) -> None
         "code", "a",
     }  # fmt: skip
     assert words.links == ["figures/forest.png", "index.html", "tables.tex"]
-    block = text.index("```", text.index("### Run again"))
+    block = text.index("```", text.index("### Provenance"))
     for pattern in LINKED:
         assert not re.search(pattern, rendered(text[:block]).text, re.IGNORECASE), pattern
 
