@@ -116,7 +116,13 @@ def tex_name(name: str, width: float) -> str:
     if _points(whole) <= width:
         return tex(whole)
     parts = re.split(rf"(?<=[{_SEPARATORS}])", whole)
-    return r"\allowbreak{}".join(map(_word, filter(None, parts)))
+    *before, last = filter(None, parts)
+    return "".join(_word(part) + _break(part) for part in before) + _word(last)
+
+
+def _break(part: str) -> str:
+    """Where a line may end: rather between two settings than within one."""
+    return "" if part.endswith(" ") else r"\allowbreak{}" if part.endswith(",") else r"\penalty99{}"
 
 
 def _word(text: str) -> str:
