@@ -126,7 +126,8 @@ class Store:
             columns[f"score_{index}"] = held.scores[:, index].astype(np.float32)
         path = self._predictions_path(result.cell)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
+        few = ["id", "speaker", "part", "frame", "truth"]  # values; scores are all different
+        pq.write_table(pa.table(columns), temporary, compression="zstd", use_dictionary=few)
         temporary.replace(path)
 
     def write_groups(self, number: int, groups: Groups) -> None:
@@ -256,11 +257,12 @@ class Store:
         array = column.combine_chunks()
         held = (bytes(buffer) if buffer else b"" for buffer in array.buffers())
         key = (array.type, len(array), array.offset, *held)
-        if key not in self._columns:
-            if len(self._columns) >= _MOST_COLUMNS:
-                self._columns.clear()
-            self._columns[key] = tuple(array.to_pylist())
-        return self._columns[key]
+        known = self._columns.get(key)
+        if known is not None:
+            return known
+        if len(self._columns) >= _MOST_COLUMNS:
+            self._columns.clear()
+        return self._columns.setdefault(key, tuple(array.to_pylist()))  # threads read too
 
     def insight(self, cell: str) -> Insight | None:
         """The look inside the training of a cell; None where none is kept.
