@@ -148,10 +148,8 @@ def style(salt: str, look: Mapping[str, object] | None = None) -> Iterator[None]
     path = resources.files("serlab.reports") / "serlab.mplstyle"
     with resources.as_file(path) as file:
         settings = mpl.rc_params_from_file(file, use_default_template=True)
-    more = dict(look or {})
-    own = more.pop("font.sans-serif", [])
-    assert isinstance(own, list)
-    fonts = [*own, "DejaVu Sans", *_installed_fonts()]
+    more: dict[Any, Any] = dict(look or {})  # matplotlib's types want its own names
+    fonts = [*more.pop("font.sans-serif", []), "DejaVu Sans", *_installed_fonts()]
     with mpl.rc_context(), warnings.catch_warnings():
         # A script without an installed font shows as boxes in PDF and PNG; SVG keeps the text.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -375,10 +373,13 @@ def _save(figure: Figure, stem: Path, *, alt: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     dpi, held = figure.dpi, io.StringIO()
-    FigureCanvasPdf(figure).print_pdf(f"{stem}.pdf", metadata=_metadata("pdf", alt))
+    pdf: Any = FigureCanvasPdf(figure)  # what prints has no types
+    pdf.print_pdf(f"{stem}.pdf", metadata=_metadata("pdf", alt))
     figure.set_dpi(dpi)  # those of PDF and SVG are points
-    FigureCanvasAgg(figure).print_png(f"{stem}.png", metadata=_metadata("png", alt))
-    FigureCanvasSVG(figure).print_svg(held, metadata=_metadata("svg", alt))
+    png: Any = FigureCanvasAgg(figure)  # as of PDF
+    png.print_png(f"{stem}.png", metadata=_metadata("png", alt))
+    svg_canvas: Any = FigureCanvasSVG(figure)  # as of PDF
+    svg_canvas.print_svg(held, metadata=_metadata("svg", alt))
     svg = held.getvalue()
     Path(f"{stem}.svg").write_text(svg, encoding="utf-8")
     return svg

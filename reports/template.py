@@ -213,8 +213,9 @@ def _setting(key: str, value: str, where: str) -> object:
 
     if key not in SETTINGS:
         raise UnknownName("setting that a template may change", key, SETTINGS, where=where)
+    named: Any = key  # matplotlib's types want one of its names, not a text
     try:
-        held = mpl.RcParams({key: value})[key]
+        held = mpl.RcParams({named: value})[named]
     except ValueError as error:
         raise BadFile(where, str(error)) from None
     if key == "font.sans-serif":
