@@ -13,7 +13,7 @@ import warnings
 import xml.sax.saxutils
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -135,6 +135,19 @@ class Drawn:
     wide: bool
     """Whether it takes a whole row of the page."""
     files: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Venue:
+    """Where figures are shown: their width, as `WIDTHS_IN` names it, and a lab's own style."""
+
+    width: str = "double"
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Of matplotlib, above those of serlab's style."""
+
+
+PAPER_PAGE = Venue()
+"""Two columns of a paper, in serlab's style."""
 
 
 @contextmanager
@@ -279,13 +292,19 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
 
 
 def write_figure(
-    kind: FigureKind, name: str, block: Block, folder: Path, *, slug: str, width: str = "double"
+    kind: FigureKind,
+    name: str,
+    block: Block,
+    folder: Path,
+    *,
+    slug: str,
+    venue: Venue = PAPER_PAGE,
 ) -> Drawn | Absent:
     """Writes a figure as PDF, SVG, PNG, CSV and caption; says why where there is none."""
     numbers = kind.info(block)
     if isinstance(numbers, Absent):
         return numbers
-    return write_numbers(kind, name, numbers, folder, slug=slug, width=width)
+    return write_numbers(kind, name, numbers, folder, slug=slug, venue=venue)
 
 
 def write_numbers(
@@ -295,16 +314,12 @@ def write_numbers(
     folder: Path,
     *,
     slug: str,
-    width: str = "double",
-    look: Mapping[str, object] | None = None,
+    venue: Venue = PAPER_PAGE,
 ) -> Drawn:
-    """Writes numbers that a figure has already taken, as PDF, SVG, PNG, CSV and caption.
-
-    ``look`` holds settings of matplotlib above those of serlab's style.
-    """
+    """Writes numbers that a figure has already taken, as PDF, SVG, PNG, CSV and caption."""
     caption = marked(numbers.caption(), numbers.marks)
-    with style(slug, look):
-        figure = _laid_out(kind, numbers, WIDTHS_IN[width])
+    with style(slug, venue.settings):
+        figure = _laid_out(kind, numbers, WIDTHS_IN[venue.width])
         svg = _save(figure, folder / slug, alt=numbers.alt())
     folder.joinpath(f"{slug}.csv").write_text(
         csv_text(numbers.rows()), encoding="utf-8", newline=""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from serlab.bench.errors import BadValue, SerlabError
 from serlab.bench.registry import Entry
-from serlab.reports.figure import FIGURES, FILES, Absent, Drawn, write_numbers
+from serlab.reports.figure import FIGURES, FILES, Absent, Drawn, Venue, write_numbers
 from serlab.reports.frame import Tell, untold
 from serlab.reports.records import Block
 from serlab.reports.words import clean
@@ -54,16 +54,14 @@ class FigureFailed(SerlabError):
         super().__init__(f"{told}; the report has everything else")
 
 
-def draw_all(
-    block: Block, folder: Path, prefix: str, look: Mapping[str, object], tell: Tell = untold
-) -> Gallery:
+def draw_all(block: Block, folder: Path, prefix: str, venue: Venue, tell: Tell = untold) -> Gallery:
     """Writes every figure that the block has numbers for, in the order of the register.
 
     Args:
         block: the results.
         folder: of the figures' files.
         prefix: of the files' names.
-        look: settings of matplotlib above those of serlab's style.
+        venue: of all of them.
         tell: told, before each figure, how many of how many are done.
 
     Raises:
@@ -75,7 +73,7 @@ def draw_all(
     entries = sorted(FIGURES.entries().values(), key=lambda e: (e.facts.get("order", 99), e.name))
     for place, entry in enumerate(entries):
         tell(place, len(entries))
-        held = _one(entry, block, folder, f"{prefix}{entry.name}", look)
+        held = _one(entry, block, folder, f"{prefix}{entry.name}", venue)
         if isinstance(held, Drawn):
             drawn.append(held)
             continue
@@ -87,7 +85,7 @@ def draw_all(
 
 
 def _one(
-    entry: Entry, block: Block, folder: Path, slug: str, look: Mapping[str, object]
+    entry: Entry, block: Block, folder: Path, slug: str, venue: Venue
 ) -> Drawn | Absent | Failed:
     trace = folder / f"{slug}.error.txt"
     trace.unlink(missing_ok=True)
@@ -97,7 +95,7 @@ def _one(
         if isinstance(numbers, Absent):
             return numbers
         _check_marks(numbers.marks, block)
-        return write_numbers(kind, entry.name, numbers, folder, slug=slug, look=look)
+        return write_numbers(kind, entry.name, numbers, folder, slug=slug, venue=venue)
     except Exception as error:  # a plugin may raise anything, and must not cost the report
         if _cannot_write(error, folder):
             raise

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from serlab.bench.errors import BadFile
@@ -13,7 +13,7 @@ from serlab.reports.attribution import Attribution
 from serlab.reports.error_cards import MOST_AUDIO_BYTES, Errors, errors_of
 from serlab.reports.errors import errors_csv
 from serlab.reports.factorial import write_attribution
-from serlab.reports.figure import Drawn, write_numbers
+from serlab.reports.figure import Drawn, Venue, write_numbers
 from serlab.reports.figures.ranking import RankingFigure
 from serlab.reports.frame import Tell, load_frame, untold
 from serlab.reports.gallery import Failed, FigureFailed, draw_all
@@ -35,32 +35,39 @@ def _silent(what: str, unit: str) -> Tell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Way:
-    """How a report is made."""
+class Way:
+    """How a report is made.
 
-    listening: Listening
-    template: Template | None
-    tell: Tell
-    """Of the figures."""
+    Args:
+        listening: where recordings are found, and whether their sound goes into the page.
+        template: a lab's own look.
+        width: of the figures, as `WIDTHS_IN` names it.
+        telling: tells how far the work is.
+    """
+
+    listening: Listening = field(default_factory=Listening)
+    template: Template | None = None
+    width: str = "double"
+    telling: Telling = _silent
+
+    @property
+    def venue(self) -> Venue:
+        """Of the figures."""
+        return Venue(width=self.width, settings=self.template.style if self.template else {})
 
 
-def write_report(
-    run: Path,
-    out: Path | None = None,
-    listening: Listening | None = None,
-    *,
-    template: Template | None = None,
-    telling: Telling = _silent,
-) -> Path:
+SHIPPED = Way()
+"""Without recordings, in serlab's own look."""
+
+
+def write_report(run: Path, out: Path | None = None, way: Way = SHIPPED) -> Path:
     """Writes a run's report and returns the path of its page.
 
     Args:
         run: the run's folder.
         out: the report's folder, ``run/report`` if None: ``index.html`` with ``figures/`` and
             ``tables/`` beside it.
-        listening: where recordings are found, and whether their sound goes into the page.
-        template: a lab's own look.
-        telling: tells how far the work is.
+        way: how it is made.
 
     Raises:
         BadFile: there is no run, a file of it is damaged, or the folder cannot be written to.
@@ -69,18 +76,10 @@ def write_report(
         SerlabError: no training of the run has completed.
     """
     folder = Path(out) if out is not None else Path(run) / "report"
-    frame = load_frame(run, telling("reading the run", "arms"))
-    return _written(frame, folder, _way(listening, template, telling))
+    return _written(load_frame(run, way.telling("reading the run", "arms")), folder, way)
 
 
-def write_joined(
-    runs: Sequence[Path],
-    out: Path,
-    listening: Listening | None = None,
-    *,
-    template: Template | None = None,
-    telling: Telling = _silent,
-) -> Path:
+def write_joined(runs: Sequence[Path], out: Path, way: Way = SHIPPED) -> Path:
     """Writes one report of several runs, which `join` tells of, and returns its page's path.
 
     Raises:
@@ -90,16 +89,11 @@ def write_joined(
         FigureFailed: a figure raised an error; the report is there without it.
         SerlabError: no training of a run has completed.
     """
-    frames = [load_frame(run, telling(f"reading {run}", "arms")) for run in runs]
-    return _written(join(frames), Path(out), _way(listening, template, telling))
+    frames = [load_frame(run, way.telling(f"reading {run}", "arms")) for run in runs]
+    return _written(join(frames), Path(out), way)
 
 
-def _way(listening: Listening | None, template: Template | None, telling: Telling) -> _Way:
-    tell = telling("drawing", "figures")
-    return _Way(listening=listening or Listening(), template=template, tell=tell)
-
-
-def _written(frame: Frame, folder: Path, way: _Way) -> Path:
+def _written(frame: Frame, folder: Path, way: Way) -> Path:
     try:
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -108,18 +102,18 @@ def _written(frame: Frame, folder: Path, way: _Way) -> Path:
         raise BadFile(folder, f"cannot write the report here: {error.strerror}") from None
 
 
-def _write(frame: Frame, folder: Path, way: _Way) -> Path:
+def _write(frame: Frame, folder: Path, way: Way) -> Path:
     figures: dict[str, tuple[Drawn, ...]] = {}
     absent: dict[str, tuple[tuple[str, str], ...]] = {}
     tables: dict[str, tuple[str, ...]] = {}
     errors: dict[str, Errors] = {}
     failed: list[Failed] = []
-    look = way.template.style if way.template else {}
+    drawing = way.telling("drawing", "figures")
     for index, block in enumerate(frame.blocks):
         corpus = block.corpus.name
         prefix = f"{index}-{_slug(corpus)}-" if len(frame.blocks) > 1 else ""
-        tell = _part(way.tell, index, len(frame.blocks))
-        gallery = draw_all(block, folder / "figures", prefix, look, tell)
+        tell = _part(drawing, index, len(frame.blocks))
+        gallery = draw_all(block, folder / "figures", prefix, way.venue, tell)
         figures[corpus], absent[corpus] = gallery.drawn, gallery.absent
         failed += gallery.failed
         tables[corpus] = write_tables(block, folder / "tables", f"{prefix}ablation")
@@ -128,7 +122,7 @@ def _write(frame: Frame, folder: Path, way: _Way) -> Path:
         errors[corpus] = _listed(errors[corpus], block, folder / "tables", f"{prefix}errors.csv")
         if isinstance(block.attribution, Attribution):
             tables[corpus] += write_attribution(block.attribution, block, folder / "tables", prefix)
-    over = _over(frame, folder / "figures", look)
+    over = _over(frame, folder / "figures", way.venue)
     _write_over(over, folder / "tables")
     (folder / "tables.tex").write_text(tables_tex(frame, over), encoding="utf-8", newline="")
     page = folder / "index.html"
@@ -157,13 +151,13 @@ def _listed(errors: Errors, block: Block, folder: Path, name: str) -> Errors:
     return replace(errors, file=name)
 
 
-def _over(frame: Frame, folder: Path, look: Mapping[str, object]) -> Over:
+def _over(frame: Frame, folder: Path, venue: Venue) -> Over:
     """What the run tells over all its corpora, with the figure of their ranks."""
     ranks, kind = ranked(frame), RankingFigure()
     numbers = kind.info(frame, ranks)
     if numbers is None:
         return Over(rows=across(frame), ranked=ranks, figures=())
-    drawn = write_numbers(kind, "ranking", numbers, folder, slug="ranking", look=look)
+    drawn = write_numbers(kind, "ranking", numbers, folder, slug="ranking", venue=venue)
     return Over(rows=across(frame), ranked=ranks, figures=(drawn,))
 
 

@@ -113,6 +113,10 @@ def _add_run(commands: Any, shared: _Shared) -> None:
         help="put the recordings of the worst utterances into the page, to be played",
     )  # fmt: skip
     report.add_argument(
+        "--width", choices=("single", "double", "slide"), default="double",
+        help="of the figures: one column of a paper, two (the default), or a slide",
+    )  # fmt: skip
+    report.add_argument(
         "--template", metavar="DIR",
         help="a folder with the lab's own page.html, figures.mplstyle or both; figures come from "
         "--plugin",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from serlab.bench.errors import BadValue, SerlabError
 from serlab.commands import roots_of, say
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from serlab.bench.store import Store
     from serlab.reports.recordings import Listening, Recordings
     from serlab.reports.records import CorpusFacts
+    from serlab.reports.report import Way
     from serlab.reports.template import Template
     from serlab.studies.recordings import RunCorpus
 
@@ -26,12 +27,13 @@ def report_command(chosen: Namespace, typed: str) -> int:
         raise BadValue("--out", None, "a folder for the report, as there are several runs")
     template = _template(chosen.template)
     listening = listening_to(runs, roots, with_audio=chosen.with_audio)
-    return _write(runs, Path(chosen.out) if chosen.out else None, listening, template)
+    way = _way(listening, template=template, width=chosen.width)
+    return _write(runs, Path(chosen.out) if chosen.out else None, way)
 
 
 def report_of_run(run: Path, roots: Mapping[str, Path]) -> int:
     """Writes the report of a run that has just ended; 1 where a figure failed."""
-    return _write([run], None, listening_to([run], roots, with_audio=False), None)
+    return _write([run], None, _way(listening_to([run], roots, with_audio=False)))
 
 
 def _template(folder: str | None) -> Template | None:
@@ -40,23 +42,28 @@ def _template(folder: str | None) -> Template | None:
     return load_template(Path(folder)) if folder is not None else None
 
 
-def _write(
-    runs: Sequence[Path], out: Path | None, listening: Listening, template: Template | None
-) -> int:
-    from serlab.reports.gallery import FigureFailed
-    from serlab.reports.report import write_joined, write_report
+def _way(listening: Listening, **asked: Any) -> Way:  # as Way's own
+    """How a report is made that tells how far it is."""
+    from serlab.reports.report import Way
     from serlab.studies.progress import telling
 
     def told(what: str, unit: str) -> Callable[[int, int], None]:
         return telling(what, say, unit=unit)
 
+    return Way(listening=listening, telling=told, **asked)
+
+
+def _write(runs: Sequence[Path], out: Path | None, way: Way) -> int:
+    from serlab.reports.gallery import FigureFailed
+    from serlab.reports.report import write_joined, write_report
+
     code = 0
     try:
         if len(runs) == 1:
-            page = write_report(runs[0], out, listening, template=template, telling=told)
+            page = write_report(runs[0], out, way)
         else:
             assert out is not None
-            page = write_joined(runs, out, listening, template=template, telling=told)
+            page = write_joined(runs, out, way)
     except FigureFailed as failed:
         say(f"serlab: {failed}")
         page, code = failed.page, 1

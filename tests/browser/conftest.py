@@ -15,7 +15,7 @@ import pytest
 
 from serlab.bench.contracts import Audio, Status, Utterance
 from serlab.reports.recordings import Listening, Recordings
-from serlab.reports.report import write_report
+from serlab.reports.report import Way, write_report
 
 AXE = "axe-core@4.14.1"
 HOSTILE = (
@@ -157,7 +157,7 @@ def spoken(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> str:
     held = Recordings(utterances=known, note=f"a note {HOSTILE[0]}")
     listening = Listening(source=lambda corpus: held, with_audio=True)
     run = fake.write_fake_run(tmp_path_factory.mktemp("spoken") / "run", study)
-    return write_report(run, listening=listening).as_uri()
+    return write_report(run, way=Way(listening=listening)).as_uri()
 
 
 @pytest.fixture(params=["plain", "hostile", "traced", "spoken"])

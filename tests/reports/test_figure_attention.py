@@ -17,7 +17,14 @@ import pytest
 from scipy.stats import spearmanr
 
 from serlab.bench.insight import AttentionMap, Insight, write_insight
-from serlab.reports.figure import WIDTHS_IN, Absent, Drawn, style, write_figure
+from serlab.reports.figure import (
+    WIDTHS_IN,
+    Absent,
+    Drawn,
+    Venue,
+    style,
+    write_figure,
+)
 from serlab.reports.figures.attention import (
     MOST_BINS,
     MOST_FRAMES,
@@ -226,7 +233,9 @@ def test_names_may_be_anything(fake: ModuleType, block: Block, tmp_path: Path) -
     """They are shortened, and none of them is taken for markup."""
     one = replace(kept(block).maps[0], id="<script>" * 9, emotion="怒り$x_1$" * 9, said="\x1b[31m")
     made = with_maps(fake, tmp_path / "run", "base", [one])
-    drawn = write_figure(Attention(), "attention", made, tmp_path, slug="x", width="single")
+    drawn = write_figure(
+        Attention(), "attention", made, tmp_path, slug="x", venue=Venue(width="single")
+    )
     assert isinstance(drawn, Drawn)
     assert "<script>" not in drawn.svg
     ElementTree.fromstring(drawn.svg)

@@ -9,7 +9,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from serlab.reports.figure import WIDTHS_IN, Absent, style, write_figure
+from serlab.reports.figure import (
+    WIDTHS_IN,
+    Absent,
+    Venue,
+    style,
+    write_figure,
+)
 from serlab.reports.figures.latency import MOST, Latency, LatencyNumbers
 from serlab.reports.frame import load_frame
 from serlab.reports.meters import Metered
@@ -116,6 +122,6 @@ def test_it_fits_every_venue_without_growing_large(
     width: str, block: Block, tmp_path: Path
 ) -> None:
     """1800 calls take no more than a tenth of a page's 2 MB."""
-    held = write_figure(Latency(), "latency", block, tmp_path, slug="x", width=width)
+    held = write_figure(Latency(), "latency", block, tmp_path, slug="x", venue=Venue(width=width))
     assert not isinstance(held, Absent)
     assert len(held.svg) < 200_000

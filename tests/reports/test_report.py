@@ -17,9 +17,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from serlab.__main__ import main
 from serlab.bench.contracts import Status
 from serlab.bench.errors import BadFile
-from serlab.reports.figure import FIGURES
+from serlab.reports.figure import FIGURES, WIDTHS_IN
 from serlab.reports.frame import load_frame
 from serlab.reports.report import write_report
 
@@ -406,3 +407,22 @@ def test_reports_load_neither_torch_nor_ray(run: Path) -> None:
         [sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("width", "points"), [("single", 252), ("slide", 720)])
+def test_figures_are_as_wide_as_the_venue(
+    run: Path, tmp_path: Path, width: str, points: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One column or a slide, where the command asks for it."""
+    one = {"forest": FIGURES.entry("forest")}
+    monkeypatch.setattr(FIGURES, "entries", lambda: one)
+    assert main(["report", str(run), "--out", str(tmp_path), "--width", width]) == 0
+    svg = (tmp_path / "figures" / "forest.svg").read_text(encoding="utf-8")
+    assert re.search(r'width="([\d.]+)pt"', svg)[1] == str(points)  # type: ignore[index]
+
+
+def test_command_knows_every_venue() -> None:
+    """The widths that it takes are those that figures have."""
+    with pytest.raises(SystemExit):
+        main(["report", "run", "--width", "poster"])
+    assert set(WIDTHS_IN) == {"single", "double", "slide"}

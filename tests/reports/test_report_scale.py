@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,7 @@ from serlab.bench.contracts import Predictions
 from serlab.bench.store import Store
 from serlab.reports.figure import FIGURES
 from serlab.reports.frame import load_frame
-from serlab.reports.report import write_report
+from serlab.reports.report import Way, write_report
 
 PER_CELL = 25
 """With 4 classes and 2 speakers 200 test utterances a trial."""
@@ -140,8 +141,10 @@ def test_it_tells_how_far_it_is(
     one = {"traces": FIGURES.entry("traces")}
     monkeypatch.setattr(FIGURES, "entries", lambda: one)
     told: list[tuple[str, str, int, int]] = []
-    write_report(
-        run, telling=lambda what, unit: lambda done, total: told.append((what, unit, done, total))
-    )
+
+    def telling(what: str, unit: str) -> Callable[[int, int], None]:
+        return lambda done, total: told.append((what, unit, done, total))
+
+    write_report(run, way=Way(telling=telling))
     reading = [("reading the run", "arms", done, 4) for done in range(4)]
     assert told == [*reading, *(("drawing", "figures", done, 2) for done in range(2))]
