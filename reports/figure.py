@@ -324,7 +324,7 @@ def write_numbers(
     folder.joinpath(f"{slug}.csv").write_text(
         csv_text(numbers.rows()), encoding="utf-8", newline=""
     )
-    folder.joinpath(f"{slug}.txt").write_text(caption + "\n", encoding="utf-8")
+    folder.joinpath(f"{slug}.txt").write_text(caption + "\n", encoding="utf-8", newline="")
     return Drawn(
         name=name,
         slug=slug,
@@ -396,7 +396,7 @@ def _save(figure: Figure, stem: Path, *, alt: str) -> str:
     svg_canvas: Any = FigureCanvasSVG(figure)  # as of PDF
     svg_canvas.print_svg(held, metadata=_metadata("svg", alt))
     svg = held.getvalue()
-    Path(f"{stem}.svg").write_text(svg, encoding="utf-8")
+    Path(f"{stem}.svg").write_text(svg, encoding="utf-8", newline="")
     return svg
 
 

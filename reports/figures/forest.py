@@ -154,7 +154,7 @@ class Forest:
 
     def draw(self, numbers: ForestNumbers, width_in: float) -> Figure:
         """One line an arm, its numbers beside it where the width allows."""
-        n, texts_in = len(numbers.effects), 2.4
+        n, texts_in = len(numbers.effects), 2.6
         figure = new_figure(width_in, 0.95 + 0.27 * n + 0.16 * bool(numbers.marks))
         wide = not is_narrow(width_in)
         panels = figure.subplots(
