@@ -262,7 +262,8 @@ class Store:
             return known
         if len(self._columns) >= _MOST_COLUMNS:
             self._columns.clear()
-        return self._columns.setdefault(key, tuple(array.to_pylist()))  # threads read too
+        self._columns[key] = tuple(array.to_pylist())
+        return self._columns[key]
 
     def insight(self, cell: str) -> Insight | None:
         """The look inside the training of a cell; None where none is kept.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +15,6 @@ from serlab.bench.errors import NotComparable
 from serlab.bench.statistics.records import coded
 from serlab.bench.store import Store
 from serlab.reports.records import Arm, CorpusFacts, IntArray, Pooled
-
-READERS = 2
-"""Threads that read files; to decode one takes longer than what Python then does with it."""
 
 
 def pool(
@@ -37,19 +33,16 @@ def pool(
     for record in completed:
         by_seed.setdefault(record.seed, {})[record.fold] = record
     whole = sorted(s for s, folds in by_seed.items() if set(folds) >= set(corpus.folds))
-    cells = [by_seed[seed][fold].cell for seed in whole for fold in corpus.folds]
     first: _Laid | None = None
     scores = []
-    with ThreadPoolExecutor(READERS) as readers:
-        read = readers.map(store.predictions, cells)
-        for seed in whole:
-            folds = [(fold, next(read)) for fold in corpus.folds]
-            held = first if first and _same(first.folds, folds) else _laid(folds, part)
-            if first is not None and not _alike(first.pooled, held.pooled):
-                text = f"{completed[0].arm} on {corpus.name}: seeds {whole[0]} and {seed} tested"
-                raise NotComparable(f"{text} unlike utterances or labels")
-            first = first or held
-            scores.append(held.scores(folds))
+    for seed in whole:
+        folds = [(f, store.predictions(by_seed[seed][f].cell)) for f in corpus.folds]
+        held = first if first and _same(first.folds, folds) else _laid(folds, part)
+        if first is not None and not _alike(first.pooled, held.pooled):
+            text = f"{completed[0].arm} on {corpus.name}: seeds {whole[0]} and {seed} tested"
+            raise NotComparable(f"{text} unlike utterances or labels")
+        first = first or held
+        scores.append(held.scores(folds))
     if first is None:
         return None
     return replace(first.pooled, seeds=tuple(whole), scores=np.stack(scores))
