@@ -121,7 +121,7 @@ class AttentionNumbers:
         return f"Rank correlation of the attention of {clean(self.arm)}: {listed(told)}."
 
 
-@FIGURES.register("attention", order=3)
+@FIGURES.register("attention", order=7)
 class Attention:
     """Whether the attention of an arm is learnt, and where it lies."""
 

@@ -81,7 +81,7 @@ class ConfusionNumbers:
         )
 
 
-@FIGURES.register("confusion", order=3)
+@FIGURES.register("confusion", order=4)
 class Confusion:
     """What the base takes for what."""
 

@@ -167,7 +167,7 @@ class EmbeddingNumbers:
         return f"Embeddings: {'; '.join(told)}."
 
 
-@FIGURES.register("embedding", order=3)
+@FIGURES.register("embedding", order=7)
 class Embedding:
     """Whether emotions or speakers lie apart in what a network makes of an utterance."""
 

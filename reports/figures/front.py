@@ -104,7 +104,7 @@ class FrontNumbers:
         )
 
 
-@FIGURES.register("front", order=9)
+@FIGURES.register("front", order=10)
 class Front:
     """What a search for score and cost found."""
 

@@ -76,7 +76,7 @@ class HistoryNumbers:
         )
 
 
-@FIGURES.register("history", order=8)
+@FIGURES.register("history", order=9)
 class History:
     """How a search went."""
 

@@ -92,7 +92,7 @@ class ImportanceNumbers:
         return f"Loss of explained variance when shuffled, median and range: {listed(told)}."
 
 
-@FIGURES.register("importance", order=9)
+@FIGURES.register("importance", order=10)
 class ImportanceFigure:
     """What a forest that is fitted on a search's trials makes use of."""
 

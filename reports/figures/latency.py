@@ -169,7 +169,7 @@ class LatencyNumbers:
         return f"Timed calls: {'; '.join(told)}.{more}"
 
 
-@FIGURES.register("latency", order=7)
+@FIGURES.register("latency", order=8)
 class Latency:
     """The raw times of the meters."""
 

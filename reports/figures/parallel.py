@@ -122,7 +122,7 @@ class ParallelNumbers:
         )
 
 
-@FIGURES.register("parallel", order=9)
+@FIGURES.register("parallel", order=10)
 class Parallel:
     """What the trials of a search were made of."""
 

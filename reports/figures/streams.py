@@ -117,7 +117,7 @@ class StreamsNumbers:
         return f"Mean weights of the streams of {clean(self.arm)}. {'. '.join(told)}."
 
 
-@FIGURES.register("streams", order=4)
+@FIGURES.register("streams", order=7)
 class Streams:
     """Which stream an arm listens to, and when."""
 

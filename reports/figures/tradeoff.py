@@ -261,7 +261,7 @@ def _amount(cost: str, held: Value) -> str:
     return f"{compact(held.value)} {cost_title(cost)}"
 
 
-@FIGURES.register("tradeoff", order=7)
+@FIGURES.register("tradeoff", order=8)
 class Tradeoff:
     """What accuracy costs in time, in parameters and in operations."""
 
