@@ -51,7 +51,7 @@ def _corpus(section: Section, most: int) -> list[str]:
     lost = [f"- {markdown_text(text)}" for text in section.lost]
     lost += [
         f"- Figure {markdown_text(name)}: {markdown_text(reason)}."
-        for name, reason in section.absent
+        for name, reason in section.written.gallery.absent
     ]
     return [
         f"### {markdown_text(block.corpus.name)}",
@@ -81,7 +81,7 @@ def _first(lines: Sequence[str], most: int) -> list[str]:
 def _table(section: Section, most: int) -> list[str]:
     table = table_of(section.block)
     rest = len(table.rows) - most
-    files = [name for name in section.tables if name.endswith("ablation.csv")]
+    files = [name for name in section.written.tables if name.endswith("ablation.csv")]
     lines = markdown(replace(table, rows=table.rows[:most])).splitlines()
     if rest > 0:
         more = f"{plural(rest, 'more row')} left out here: [csv](tables/{files[0]})"
@@ -90,10 +90,11 @@ def _table(section: Section, most: int) -> list[str]:
 
 
 def _figures(section: Section) -> str:
-    links = (
-        f"[{markdown_text(figure.title)}](figures/{figure.slug}.png)" for figure in section.figures
-    )
-    return f"Figures: {', '.join(links)}." if section.figures else "No figure was drawn."
+    links = [
+        f"[{markdown_text(figure.title)}](figures/{figure.slug}.png)"
+        for figure in section.written.gallery.drawn
+    ]
+    return f"Figures: {', '.join(links)}." if links else "No figure was drawn."
 
 
 def _over_corpora(frame: Frame, over: Over, most: int) -> list[str]:

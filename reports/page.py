@@ -17,7 +17,7 @@ from serlab.reports.across import Over, across_line
 from serlab.reports.attribution import Attribution, NoAttribution
 from serlab.reports.error_cards import Errors
 from serlab.reports.factorial import Lines, lines_of
-from serlab.reports.figure import Drawn
+from serlab.reports.gallery import Gallery
 from serlab.reports.inline import axis_row
 from serlab.reports.meter_tables import headline_words, meter_failures, meter_methods
 from serlab.reports.page_data import data_of
@@ -64,10 +64,21 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Written:
+    """What was made of one corpus before its section."""
+
+    gallery: Gallery
+    tables: tuple[str, ...]
+    """Names of the files."""
+    errors: Errors
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """One corpus on the page."""
 
     block: Block
+    written: Written
     headline: str
     base: str
     claims: tuple[Claim, ...]
@@ -83,8 +94,6 @@ class Section:
     rows: tuple[Row, ...]
     kinds: tuple[tuple[str, str], ...]
     """What the rows can be filtered by, with its words."""
-    figures: tuple[Drawn, ...]
-    absent: tuple[tuple[str, str], ...]
     lost: tuple[str, ...]
     """What was not run or not measured, and why, in sentences."""
     protocol: str
@@ -95,7 +104,6 @@ class Section:
     """Under which conditions the table's latency was measured."""
     no_meters: str
     """Why the table has none."""
-    tables: tuple[str, ...]
     search: tuple[SearchPoint, ...]
     cost_title: str
     attribution: Lines | None
@@ -113,32 +121,11 @@ _JINJA: Mapping[str, Any] = {  # keywords of jinja2.Environment
 }
 
 
-def sections_of(
-    frame: Frame,
-    figures: Mapping[str, Sequence[Drawn]],
-    absent: Mapping[str, Sequence[tuple[str, str]]],
-    tables: Mapping[str, Sequence[str]],
-    errors: Mapping[str, Errors],
-) -> tuple[Section, ...]:
-    """What the report tells of each corpus.
-
-    Args:
-        frame: the run.
-        figures: by corpus, the figures that were drawn.
-        absent: by corpus, the names of those that were not, and why.
-        tables: by corpus, the names of the tables' files.
-        errors: by corpus, the utterances that the base errs on most.
-    """
+def sections_of(frame: Frame, written: Sequence[Written]) -> tuple[Section, ...]:
+    """What the report tells of each corpus."""
     return tuple(
-        _section(
-            block,
-            index,
-            tuple(figures[block.corpus.name]),
-            tuple(absent[block.corpus.name]),
-            tuple(tables[block.corpus.name]),
-            errors_html(errors[block.corpus.name], block),
-        )
-        for index, block in enumerate(frame.blocks)
+        _section(block, index, held)
+        for index, (block, held) in enumerate(zip(frame.blocks, written, strict=True))
     )
 
 
@@ -151,7 +138,6 @@ def render(
     frame: Frame,
     sections: Sequence[Section],
     over: Over,
-    errors: Mapping[str, Errors],
     template: Template | None = None,
 ) -> str:
     """The page's text.
@@ -160,13 +146,13 @@ def render(
         frame: the run.
         sections: of `sections_of`.
         over: the arms over all corpora, where there are several.
-        errors: by corpus, the utterances that the base errs on most.
         template: a lab's own page around it.
 
     Raises:
         BadFile: the lab's page is wrong.
     """
     style, script = _text("page.css"), _text("page.js")
+    errors = [section.written.errors for section in sections]
     facts = {
         "frame": frame,
         "study": frame.study,
@@ -174,7 +160,7 @@ def render(
         "marks": marks_of_all(frame),
         "style": Markup(style),
         "script": Markup(script),
-        "policy": _policy(script, sound=any(e.sound for e in errors.values())),
+        "policy": _policy(script, sound=any(e.sound for e in errors)),
         "across": [across_line(row, frame) for row in over.rows],
         "ranked": over.ranked,
         "over_figures": over.figures,
@@ -205,18 +191,12 @@ def _policy(script: str, *, sound: bool) -> str:
     )
 
 
-def _section(
-    block: Block,
-    index: int,
-    figures: tuple[Drawn, ...],
-    absent: tuple[tuple[str, str], ...],
-    tables: tuple[str, ...],
-    errors: Markup,
-) -> Section:
+def _section(block: Block, index: int, written: Written) -> Section:
     share = block.attribution
     rows = tuple(row_of(a, block, f"c{index}-a{i}") for i, a in enumerate(block.arms))
     return Section(
         block=block,
+        written=written,
         headline=_headline(block),
         base=base_sentence(block),
         claims=_claims(block),
@@ -230,20 +210,17 @@ def _section(
         axis=axis_row(block),
         rows=rows,
         kinds=kinds_of(rows),
-        figures=figures,
-        absent=absent,
         lost=_lost(block),
         protocol=protocol_words(block.corpus),
         methods=methods(block),
         speed=meter_methods(block),
         metered=headline_words(block),
         no_meters=_no_meters(block),
-        tables=tables,
         search=_best_found(block),
         cost_title=cost_title(block.cost),
         attribution=lines_of(share, block) if isinstance(share, Attribution) else None,
         no_attribution=share.reason if isinstance(share, NoAttribution) else "",
-        errors=errors,
+        errors=errors_html(written.errors, block),
     )
 
 

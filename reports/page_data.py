@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from serlab.bench.contracts import plain
@@ -18,7 +18,7 @@ DIGITS = 8
 """Significant digits of a number; the tables' CSV files have ten."""
 
 
-def data_of(frame: Frame, over: Over, errors: Mapping[str, Errors]) -> str:
+def data_of(frame: Frame, over: Over, errors: Sequence[Errors]) -> str:
     """The numbers as JSON that is safe inside of a script element."""
     held = {
         "schema": SCHEMA,
@@ -38,8 +38,8 @@ def data_of(frame: Frame, over: Over, errors: Mapping[str, Errors]) -> str:
         ],
         "ranking": plain(over.ranked),
         "corpora": [
-            _corpus(block) | {"errors": errors_data(errors[block.corpus.name])}
-            for block in frame.blocks
+            _corpus(block) | {"errors": errors_data(found)}
+            for block, found in zip(frame.blocks, errors, strict=True)
         ],
     }
     text = json.dumps(

@@ -13,13 +13,13 @@ from serlab.reports.attribution import Attribution
 from serlab.reports.error_cards import MOST_AUDIO_BYTES, Errors, errors_of
 from serlab.reports.errors import errors_csv
 from serlab.reports.factorial import write_attribution
-from serlab.reports.figure import Drawn, Venue, write_numbers
+from serlab.reports.figure import Venue, write_numbers
 from serlab.reports.figures.ranking import RankingFigure
 from serlab.reports.frame import Tell, load_frame, untold
-from serlab.reports.gallery import Failed, FigureFailed, draw_all
+from serlab.reports.gallery import FigureFailed, draw_all
 from serlab.reports.join import join
 from serlab.reports.markdown import pull_request
-from serlab.reports.page import render, sections_of
+from serlab.reports.page import Written, render, sections_of
 from serlab.reports.paper import tables_tex
 from serlab.reports.recordings import Listening
 from serlab.reports.records import Block, Frame
@@ -103,39 +103,40 @@ def _written(frame: Frame, folder: Path, way: Way) -> Path:
 
 
 def _write(frame: Frame, folder: Path, way: Way) -> Path:
-    figures: dict[str, tuple[Drawn, ...]] = {}
-    absent: dict[str, tuple[tuple[str, str], ...]] = {}
-    tables: dict[str, tuple[str, ...]] = {}
-    errors: dict[str, Errors] = {}
-    failed: list[Failed] = []
-    drawing = way.telling("drawing", "figures")
-    for index, block in enumerate(frame.blocks):
-        corpus = block.corpus.name
-        prefix = f"{index}-{_slug(corpus)}-" if len(frame.blocks) > 1 else ""
-        tell = _part(drawing, index, len(frame.blocks))
-        gallery = draw_all(block, folder / "figures", prefix, way.venue, tell)
-        figures[corpus], absent[corpus] = gallery.drawn, gallery.absent
-        failed += gallery.failed
-        tables[corpus] = write_tables(block, folder / "tables", f"{prefix}ablation")
-        tables[corpus] += write_meters(block, folder / "tables", f"{prefix}meters")
-        errors[corpus] = errors_of(block, way.listening, MOST_AUDIO_BYTES // len(frame.blocks))
-        errors[corpus] = _listed(errors[corpus], block, folder / "tables", f"{prefix}errors.csv")
-        if isinstance(block.attribution, Attribution):
-            tables[corpus] += write_attribution(block.attribution, block, folder / "tables", prefix)
+    drawing, n = way.telling("drawing", "figures"), len(frame.blocks)
+    written = [
+        _block(block, folder, way, f"{i}-{_slug(block.corpus.name)}-" if n > 1 else "",
+               _part(drawing, i, n), MOST_AUDIO_BYTES // n)
+        for i, block in enumerate(frame.blocks)
+    ]  # fmt: skip
     over = _over(frame, folder / "figures", way.venue)
     _write_over(over, folder / "tables")
-    (folder / "tables.tex").write_text(tables_tex(frame, over), encoding="utf-8", newline="")
+    sections = sections_of(frame, written)
+    texts = {
+        "tables.tex": tables_tex(frame, over),
+        "index.html": render(frame, sections, over, way.template),
+        "report.md": pull_request(frame, sections, over),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")
     page = folder / "index.html"
-    sections = sections_of(frame, figures, absent, tables, errors)
-    page.write_text(
-        render(frame, sections, over, errors, way.template), encoding="utf-8", newline=""
-    )
-    (folder / "report.md").write_text(
-        pull_request(frame, sections, over), encoding="utf-8", newline=""
-    )
-    if failed:
+    if failed := [one for held in written for one in held.gallery.failed]:
         raise FigureFailed(failed, page)
     return page
+
+
+def _block(
+    block: Block, folder: Path, way: Way, prefix: str, tell: Tell, most_audio: int
+) -> Written:
+    """The figures and tables of one corpus, their names beginning with ``prefix``."""
+    gallery = draw_all(block, folder / "figures", prefix, way.venue, tell)
+    tables = write_tables(block, folder / "tables", f"{prefix}ablation")
+    tables += write_meters(block, folder / "tables", f"{prefix}meters")
+    if isinstance(block.attribution, Attribution):
+        tables += write_attribution(block.attribution, block, folder / "tables", prefix)
+    errors = errors_of(block, way.listening, most_audio)
+    errors = _listed(errors, block, folder / "tables", f"{prefix}errors.csv")
+    return Written(gallery=gallery, tables=tables, errors=errors)
 
 
 def _part(tell: Tell, place: int, n: int) -> Tell:
