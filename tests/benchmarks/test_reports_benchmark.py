@@ -91,6 +91,9 @@ def blocks(fake: Any, tmp_path_factory: pytest.TempPathFactory, frame: Frame) ->
     folder = tmp_path_factory.mktemp("figures")
     studies = (traced, searched, single, crossed)
     written = [fake.write_fake_run(folder / str(k), study) for k, study in enumerate(studies)]
+    looked = fake.FakeStudy(meters=False, skill=skill, seeds=(0,))
+    inside = fake.write_fake_run(folder / "inside", looked)
+    written.append(fake.add_insight(inside, looked, "embeddings", "maps", "weights"))
     found = [frame.blocks[0], *(load_frame(path).blocks[0] for path in written)]
     return [*found, tuned(found[2])]
 

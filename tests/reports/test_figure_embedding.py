@@ -19,7 +19,14 @@ from serlab.bench.contracts import Status
 from serlab.bench.errors import BadFile
 from serlab.bench.insight import Embeddings, Insight, write_insight
 from serlab.bench.probe import emotion_probe, speaker_probe
-from serlab.reports.figure import WIDTHS_IN, Absent, Drawn, style, write_figure
+from serlab.reports.figure import (
+    WIDTHS_IN,
+    Absent,
+    Drawn,
+    Venue,
+    style,
+    write_figure,
+)
 from serlab.reports.figures.embedding import (
     MOST_ARMS,
     MOST_POINTS,
@@ -250,7 +257,12 @@ def test_files_are_the_same_again(block: Block, tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for width in WIDTHS_IN:
             held = write_figure(
-                Embedding(), "embedding", hostile, tmp_path / folder, slug=width, width=width
+                Embedding(),
+                "embedding",
+                hostile,
+                tmp_path / folder,
+                slug=width,
+                venue=Venue(width=width),
             )
             assert isinstance(held, Drawn)
             assert "NOT SPEAKER-INDEPENDENT" in held.caption

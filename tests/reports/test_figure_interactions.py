@@ -14,7 +14,14 @@ import pytest
 from serlab.bench.contracts import Status
 from serlab.bench.statistics.factorial import Term
 from serlab.reports.attribution import Attribution
-from serlab.reports.figure import WIDTHS_IN, Absent, Drawn, style, write_figure
+from serlab.reports.figure import (
+    WIDTHS_IN,
+    Absent,
+    Drawn,
+    Venue,
+    style,
+    write_figure,
+)
 from serlab.reports.figures.interactions import Interactions, InteractionsNumbers, includes_zero
 from serlab.reports.frame import load_frame
 from serlab.reports.records import Block
@@ -144,7 +151,12 @@ def test_files_are_the_same_again(block: Block, tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for width in WIDTHS_IN:
             drawn = write_figure(
-                Interactions(), "interactions", block, tmp_path / folder, slug=width, width=width
+                Interactions(),
+                "interactions",
+                block,
+                tmp_path / folder,
+                slug=width,
+                venue=Venue(width=width),
             )
             assert isinstance(drawn, Drawn)
             for mark in ("SYNTHETIC SPEECH", "NOT SPEAKER-INDEPENDENT"):

@@ -10,7 +10,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from serlab.reports.figure import WIDTHS_IN, Absent, style, write_figure
+from serlab.reports.figure import (
+    WIDTHS_IN,
+    Absent,
+    Venue,
+    style,
+    write_figure,
+)
 from serlab.reports.figures.parallel import Parallel, ParallelNumbers, _axes_of, _places
 from serlab.reports.frame import load_frame
 from serlab.reports.records import Block, SearchPoint
@@ -157,12 +163,22 @@ def test_hostile_names_do_no_harm_at_any_width(width: str, search: Block, tmp_pa
         for i, p in enumerate(search.search)
     )
     held = write_figure(
-        Parallel(), "parallel", replace(search, search=points), tmp_path, slug="x", width=width
+        Parallel(),
+        "parallel",
+        replace(search, search=points),
+        tmp_path,
+        slug="x",
+        venue=Venue(width=width),
     )
     assert not isinstance(held, Absent)
     assert "<script" not in held.svg
     again = write_figure(
-        Parallel(), "parallel", replace(search, search=points), tmp_path, slug="y", width=width
+        Parallel(),
+        "parallel",
+        replace(search, search=points),
+        tmp_path,
+        slug="y",
+        venue=Venue(width=width),
     )
     assert not isinstance(again, Absent)
     one, two = ((tmp_path / f"{slug}.pdf").read_bytes() for slug in "xy")

@@ -13,7 +13,12 @@ from matplotlib.figure import Figure
 
 from serlab.bench.statistics.ranks import ranking
 from serlab.reports.across import Ranked, ranked
-from serlab.reports.figure import WIDTHS_IN, style, write_numbers
+from serlab.reports.figure import (
+    WIDTHS_IN,
+    Venue,
+    style,
+    write_numbers,
+)
 from serlab.reports.figures.ranking import RankingFigure, RankingNumbers, _levels
 from serlab.reports.frame import load_frame
 from serlab.reports.records import Frame
@@ -150,7 +155,12 @@ def test_files_are_the_same_again(held: RankingNumbers, tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for width in WIDTHS_IN:
             made = write_numbers(
-                RankingFigure(), "ranking", held, tmp_path / folder, slug=width, width=width
+                RankingFigure(),
+                "ranking",
+                held,
+                tmp_path / folder,
+                slug=width,
+                venue=Venue(width=width),
             )
             assert "SYNTHETIC SPEECH" in made.svg
             assert "† TRANSDUCTIVE: pooling=max" in made.caption

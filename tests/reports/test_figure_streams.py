@@ -14,7 +14,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from serlab.bench.insight import Insight, write_insight
-from serlab.reports.figure import WIDTHS_IN, Absent, Drawn, style, write_figure
+from serlab.reports.figure import (
+    WIDTHS_IN,
+    Absent,
+    Drawn,
+    Venue,
+    style,
+    write_figure,
+)
 from serlab.reports.figures.streams import MOST_POINTS, Streams, StreamsNumbers
 from serlab.reports.frame import load_frame
 from serlab.reports.records import Block
@@ -138,7 +145,12 @@ def test_files_are_the_same_again(block: Block, tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         for width in WIDTHS_IN:
             held = write_figure(
-                Streams(), "streams", made, tmp_path / folder, slug=width, width=width
+                Streams(),
+                "streams",
+                made,
+                tmp_path / folder,
+                slug=width,
+                venue=Venue(width=width),
             )
             assert isinstance(held, Drawn)
             assert "NOT SPEAKER-INDEPENDENT" in held.caption
