@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 LEAST = 3
 """Fewer trials are told by their names."""
 
+MOST_LEVELS = 24
+"""Of an option whose levels are named; of more, their number is."""
+
 WIDTH = 0.62
 """How much of its place on an axis the trials of one level are spread over."""
 
@@ -205,16 +208,19 @@ def _places(dimension: Dimension, scores: Floats) -> Floats:
 def _axis(axes: Axes, y: int, dimension: Dimension, letters: float) -> None:
     """A line with its values below; each level has a stretch of its own."""
     n = len(dimension.levels)
-    if n:
+    if n > MOST_LEVELS:
+        axes.plot([0, 1], [y, y], color=FAINT, linewidth=3, zorder=1)
+        _told(axes, 0.5, y, f"{n} levels, by name", "center")
+    elif n:
         width = max(4, round(letters / n))
         for i, level in enumerate(dimension.levels):
             left, right = ((i + 0.5 + side * (WIDTH + 0.16) / 2) / n for side in (-1, 1))
             axes.plot([left, right], [y, y], color=FAINT, linewidth=3, zorder=1)
             _told(axes, (i + 0.5) / n, y, wrapped(level, width, 3), "center")
-        return
-    axes.plot([0, 1], [y, y], color=FAINT, linewidth=3, zorder=1)
-    for value, place, side in _ticks(dimension):
-        _told(axes, place, y, value, side)
+    else:
+        axes.plot([0, 1], [y, y], color=FAINT, linewidth=3, zorder=1)
+        for value, place, side in _ticks(dimension):
+            _told(axes, place, y, value, side)
 
 
 def _ticks(dimension: Dimension) -> list[tuple[str, float, str]]:

@@ -127,6 +127,20 @@ def test_every_variant_is_a_line_and_the_best_lies_on_top(plain: Block, search: 
     assert [x.get_marker() for x in again.lines].count("D") == 2
 
 
+def test_so_many_levels_have_no_names(search: Block) -> None:
+    """Their number stands on the axis, and every trial still has its line."""
+    points = [
+        replace(p, order=i + 1, arm=f"v{i}", choices={**p.choices, "pooling": f"level {i:02d}"})
+        for i, p in enumerate(search.search * 2)
+    ]
+    with style("x"):
+        axes = Parallel().draw(numbers(replace(search, search=tuple(points))), 7.2).axes[0]
+    told = {text.get_text() for text in axes.texts}
+    assert "40 levels, by name" in told
+    assert not any(text.startswith("level") for text in told)
+    assert len([x for x in axes.lines if list(x.get_ydata()) == [0, 1, 2]]) == 40
+
+
 def test_costs_stand_below_the_score(plain: Block) -> None:
     """Where every trial has one."""
     held = numbers(plain)
