@@ -167,10 +167,13 @@ def _unsummed(blocks: Sequence[Block]) -> str:
     """
     names = [block.corpus.name for block in blocks]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        return f"{listed(twice)} stands in several blocks"
+        return f"several blocks are of {listed(twice)}"
     for other in blocks[1:]:
         if unlike := _unlike_terms(blocks[0], other):
             return f"{other.corpus.name} is measured otherwise: {'; '.join(unlike)}"
+    bases = sorted({block.base.name for block in blocks if block.base})
+    if len(bases) > 1:
+        return f"the bases are {listed(bases)}"
     held: dict[str, str] = {}
     for block in blocks:
         for arm in block.arms:
@@ -224,7 +227,13 @@ def _renamed(part: _Part) -> Block:
     return replace(
         held,
         arms=tuple(
-            replace(arm, name=names[arm.name], command=held.study.command) for arm in held.arms
+            replace(
+                arm,
+                name=names[arm.name],
+                failures=tuple(replace(f, arm=names[f.arm]) for f in arm.failures),
+                command=held.study.command,
+            )
+            for arm in held.arms
         ),
         search=tuple(replace(p, arm=names[p.arm]) for p in held.search),
         front=tuple(names[name] for name in held.front),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from serlab.__main__ import main
+from serlab.bench.contracts import Status
 from serlab.bench.errors import NotComparable
 from serlab.bench.statistics.differences import difference
 from serlab.bench.store import Store
@@ -211,12 +212,27 @@ def test_many_runs_have_a_short_title(write: Write) -> None:
     assert joined(*runs).study.name == "a + b + c + 2 more runs"
 
 
+def test_unlike_systems_on_unlike_corpora(write: Write) -> None:
+    """Nothing is summed up over bases of which each is on a corpus of its own."""
+    lost = {("pooling=max", "fold0", 0): Status.FAILED}
+    skill = {"base": 0.6, "pooling=max": 0.9}
+    runs = [
+        write("a", skill, corpora=("one",), system="li2018", lost=lost),
+        write("b", skill, corpora=("two",), system="wei2022"),
+    ]
+    frame = joined(*runs)
+    assert frame.unsummed == "the bases are li2018 and wei2022"
+    assert across(frame) == ()
+    failed = [f.arm for one in frame.blocks[0].arms for f in one.failures]
+    assert failed == ["pooling=max (li2018)"]
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
         ({"metric": "wa"}, "two is measured otherwise: metric"),
         ({"options": {"base": {"pooling": "mean"}}}, "base is not the same variant"),
-        ({"corpora": ("one",), "split": "f" * 16}, "one stands in several blocks"),
+        ({"corpora": ("one",), "split": "f" * 16}, "several blocks are of one"),
     ],
 )
 def test_unlike_blocks_are_not_summed_up(
