@@ -56,7 +56,7 @@ BOLD_PER_IN = 13
 """Letters of a bold title on an inch, capitals among them."""
 
 NARROW_IN = 5.0
-"""A figure less wide than this is one for a single column."""
+"""A figure no wider than this is one for a single column."""
 
 PX_PER_PT = 1.7
 """Largest scale of a figure on the page."""
@@ -253,7 +253,7 @@ def _tick(value: float) -> str:
 
 def is_narrow(width_in: float) -> bool:
     """Whether a figure is as wide as one column of a paper, and has room for few panels."""
-    return width_in < NARROW_IN
+    return width_in <= NARROW_IN
 
 
 def columns_for(n: int, width_in: float) -> int:

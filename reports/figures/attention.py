@@ -10,7 +10,7 @@ import numpy as np
 
 from serlab.bench.contracts import FloatArray
 from serlab.bench.insight import AttentionMap
-from serlab.reports.figure import FIGURES, Absent, mark, new_figure
+from serlab.reports.figure import FIGURES, Absent, is_narrow, mark, new_figure
 from serlab.reports.insight import MOST_UTTERANCES, Inside, inside, shown_of, why_none
 from serlab.reports.records import Block
 from serlab.reports.words import clean, listed, marks_of, number, short, tagged
@@ -132,7 +132,7 @@ class Attention:
 
     def draw(self, numbers: AttentionNumbers, width_in: float) -> Figure:
         """A column an utterance: input, attention, control; what they share between them."""
-        n, wide = len(numbers.panels), width_in > 5
+        n, wide = len(numbers.panels), not is_narrow(width_in)
         height_in = min(max(3.3, 0.49 * width_in), 4.5)
         figure = new_figure(width_in, height_in + 0.16 * bool(numbers.marks))
         figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)

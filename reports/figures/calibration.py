@@ -24,6 +24,7 @@ from serlab.reports.figure import (
     NO_CLASSES,
     ORANGE,
     Absent,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -173,7 +174,7 @@ class Calibration:
 
     def draw(self, numbers: CalibrationNumbers, width_in: float) -> Figure:
         """Panels of one size, four or two in a row."""
-        n, columns = len(numbers.arms), 4 if width_in > 5 else 2
+        n, columns = len(numbers.arms), 2 if is_narrow(width_in) else 4
         rows = -(-n // columns)
         used = min(n, columns)
         width = width_in if used == columns else width_in * max(used, columns / 2) / columns

@@ -22,6 +22,7 @@ from serlab.reports.figure import (
     PALETTE,
     PAPER,
     Absent,
+    is_narrow,
     mark,
     new_figure,
 )
@@ -184,7 +185,7 @@ class Embedding:
 
     def draw(self, numbers: EmbeddingNumbers, width_in: float) -> Figure:
         """A column an arm; a row for emotions where there are some, and one for speakers."""
-        n, wide, keys = len(numbers.maps), width_in > 5, numbers.keys
+        n, wide, keys = len(numbers.maps), not is_narrow(width_in), numbers.keys
         beside_in = 1.6 if wide else 0.5
         each_in = min((width_in - beside_in) / n, 2.2)
         lines = [0 if wide else -(-(len(_kinds(numbers, key)) + 2) // 4) for key in keys]

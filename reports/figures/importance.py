@@ -17,6 +17,7 @@ from serlab.reports.figure import (
     MUTED,
     PAPER,
     Absent,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -131,7 +132,7 @@ class ImportanceFigure:
 
     def draw(self, numbers: ImportanceNumbers, width_in: float) -> Figure:
         """A row a hyperparameter: dots, and a bar at their median."""
-        n, wide = len(numbers.parts), width_in > 5
+        n, wide = len(numbers.parts), not is_narrow(width_in)
         figure = new_figure(width_in, 0.95 + 0.27 * n + 0.16 * bool(numbers.marks))
         mark(figure, numbers.marks, "Importance of hyperparameters (descriptive)")
         axes = figure.add_subplot()

@@ -21,6 +21,7 @@ from serlab.reports.figure import (
     ORANGE,
     PAPER,
     Absent,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -149,7 +150,7 @@ class Interactions:
 
     def draw(self, numbers: InteractionsNumbers, width_in: float) -> Figure:
         """The cells, with the Shapley values at their right, or below where there is no room."""
-        k, wide = len(numbers.changes), width_in > 5
+        k, wide = len(numbers.changes), not is_narrow(width_in)
         room_in = width_in - (3.9 if wide else 1.15)
         broken = room_in / k < 0.78
         cells_in, shares_in = (0.56 if broken else 0.46) * k, 0.75 + 0.24 * k

@@ -19,6 +19,7 @@ from serlab.reports.figure import (
     PAPER,
     Absent,
     cost_axis,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -192,7 +193,7 @@ class Latency:
 
     def draw(self, numbers: LatencyNumbers, width_in: float) -> Figure:
         """Strips, with the sweeps beside them, or below in a column."""
-        wide, n_sweeps = width_in > 5, len(numbers.sweeps)
+        wide, n_sweeps = not is_narrow(width_in), len(numbers.sweeps)
         strips_in = 0.55 + sum(map(_row_in, numbers.arms))
         below_in = 0.0 if wide else 2.0 * n_sweeps
         least = 2.2 if n_sweeps and wide else 0.0

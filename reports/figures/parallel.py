@@ -18,6 +18,7 @@ from serlab.reports.figure import (
     ORANGE,
     PAPER,
     Absent,
+    is_narrow,
     mark,
     new_figure,
 )
@@ -158,7 +159,7 @@ class Parallel:
         axes = figure.add_subplot()
         scores = numbers.space.scores
         places = np.array([_places(d, scores) for d in axes_of])
-        wide = width_in > 5
+        wide = not is_narrow(width_in)
         for y, dimension in enumerate(axes_of):
             _axis(axes, y, dimension, LETTERS * width_in)
         _lines(axes, numbers, places)

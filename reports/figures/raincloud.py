@@ -20,6 +20,7 @@ from serlab.reports.figure import (
     ORANGE,
     PAPER,
     Absent,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -165,7 +166,7 @@ class Raincloud:
 
     def draw(self, numbers: RaincloudNumbers, width_in: float) -> Figure:
         """One row an arm, mean and deviation beside it where the width allows."""
-        n, wide = len(numbers.clouds), width_in > 5
+        n, wide = len(numbers.clouds), not is_narrow(width_in)
         few = all(len(c.of("speaker")) < LEAST for c in numbers.clouds)
         row_in = 0.36 if few else 0.52
         figure = new_figure(width_in, 0.8 + row_in * n + 0.16 * bool(numbers.marks))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from serlab.bench.statistics.ranks import Ranking
 from serlab.reports.across import Ranked
-from serlab.reports.figure import BLUE, FAINT, INK, MUTED, mark, new_figure
+from serlab.reports.figure import BLUE, FAINT, INK, MUTED, is_narrow, mark, new_figure
 from serlab.reports.records import Arm, Frame
 from serlab.reports.words import (
     clean,
@@ -113,7 +113,7 @@ class RankingFigure:
 
     def draw(self, numbers: RankingNumbers, width_in: float) -> Figure:
         """Ranks along a line with the names at its sides, or a list where there is no room."""
-        wide, n = width_in > 5, len(numbers.names)
+        wide, n = not is_narrow(width_in), len(numbers.names)
         levels = _levels(numbers.bars)
         below = 0.16 + BAR_IN * (max(levels, default=-1) + 1) + STEP_IN * ((n + 1) // 2)
         body = below if wide else STEP_IN * n

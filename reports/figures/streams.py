@@ -14,6 +14,7 @@ from serlab.reports.figure import (
     MARKERS,
     PALETTE,
     Absent,
+    is_narrow,
     mark,
     new_figure,
     quiet,
@@ -132,7 +133,7 @@ class Streams:
         each_in = max(1.0, 0.5 * k)
         figure = new_figure(width_in, 0.75 + each_in * n + 0.16 * bool(numbers.marks))
         figure.set_layout_engine("constrained", w_pad=0.04, h_pad=0.03)
-        wide = width_in > 5
+        wide = not is_narrow(width_in)
         head = f"{short(numbers.arm, 40 if wide else 18)}, {short(numbers.corpus, 24)}"
         mark(figure, numbers.marks, f"Streams of {head}")
         grid = figure.subplots(n, 1, squeeze=False, sharex=True, sharey=True)[:, 0]
